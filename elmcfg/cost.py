@@ -1,0 +1,174 @@
+"""What a geometry costs: parameters by part, KV-cache bytes, FLOPs and weight bytes.
+
+Each formula stands where it is used, with its unit. Conventions differ between tools, by factors
+of 2 to 8, so they are part of the value: :attr:`Flops.convention` says what was counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from elmcfg.geometry import Geometry, LayerShape, geometry
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+KV_CACHE_DTYPE_BYTES = 2
+FLOPS_CONVENTION = (
+    "one multiply-add is 2 FLOPs; matrix multiplications only; attention counts the query-key "
+    "and weight-value products; prefill is the mean over a causal sequence of context_length "
+    "tokens, decode is its last token, training is forward and backward of prefill (3x)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """Parameters of one layer and its KV-cache bytes per token (2-byte dtype)."""
+
+    attention: int
+    ffn: int
+    norm: int
+    kv_cache_bytes_per_token: int
+
+    @property
+    def parameters(self) -> int:
+        """All parameters of the layer."""
+        return self.attention + self.ffn + self.norm
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Parameter counts by part.
+
+    Attributes:
+        total: All of them.
+        embedding: The token embedding table, and the output head where it is not shared.
+        non_embedding: All but ``embedding``.
+        attention: QKV and output projections of all layers.
+        ffn: Feed-forward projections of all layers.
+        norm: RMSNorm weights: two per layer, QK norms where on, and the final one.
+    """
+
+    total: int
+    embedding: int
+    non_embedding: int
+    attention: int
+    ffn: int
+    norm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flops:
+    """Floating-point operations per token at a context length; see ``convention``.
+
+    Attributes:
+        context_length: Tokens of context that the attention terms assume.
+        linear: All projections of all layers: 2 per matrix parameter.
+        lm_head: The output head: 2 * vocab_size * model_dim, shared or not.
+        attention: Attention of one token over ``context_length`` positions.
+        prefill: Mean per token of one causal pass over ``context_length`` tokens.
+        decode: One new token after ``context_length - 1`` cached ones.
+        training: Forward and backward pass, 3 * prefill.
+        convention: What was counted, in words.
+    """
+
+    context_length: int
+    linear: int
+    lm_head: int
+    attention: int
+    prefill: int
+    decode: int
+    training: int
+    convention: str = FLOPS_CONVENTION
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The costs of a model.
+
+    Attributes:
+        parameters: Counts by part.
+        layers: Costs of each layer.
+        kv_cache_bytes_per_token: Keys and values of all layers, 2-byte dtype.
+        flops_per_token: See :class:`Flops`.
+        weight_bytes: Bytes of all parameters in the checkpoint's dtype (``torch_dtype``).
+    """
+
+    parameters: Parameters
+    layers: tuple[LayerCost, ...]
+    kv_cache_bytes_per_token: int
+    flops_per_token: Flops
+    weight_bytes: int
+
+
+def layer_cost(layer: LayerShape, shape: Geometry) -> LayerCost:
+    """Costs of one layer.
+
+    With D channels, H channels per head, Q query heads, K KV heads and F feed-forward channels:
+    attention is ``(Q + 2K) * H * D`` for the fused QKV projection and ``Q * H * D`` for the output;
+    the feed-forward is ``3 * F * D`` with a gate and ``2 * F * D`` without; the norms are
+    ``2 * D``, and ``2 * H`` more with QK norm. The cache holds K keys and K values of H numbers.
+    """
+    d, h = shape.model_dim, shape.head_dim
+    q, kv, f = layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
+    return LayerCost(
+        attention=(2 * q + 2 * kv) * h * d,
+        ffn=(3 if shape.ffn_with_glu else 2) * f * d,
+        norm=2 * d + (2 * h if shape.normalize_qk_projections else 0),
+        kv_cache_bytes_per_token=2 * kv * h * KV_CACHE_DTYPE_BYTES,
+    )
+
+
+def cost(config: Config, *, context_length: int | None = None) -> Cost:
+    """All costs of a config, in closed form.
+
+    Args:
+        config: A valid config.
+        context_length: Tokens of context that the attention FLOPs assume; the config's
+            ``max_context_length`` where not given.
+
+    Raises:
+        ValueError: If ``context_length`` is not positive.
+    """
+    context = config.max_context_length if context_length is None else context_length
+    if context < 1:
+        raise ValueError(f"context_length must be positive, got {context}")
+    shape = geometry(config)
+    layers = tuple(layer_cost(layer, shape) for layer in shape.layers)
+    attention = sum(layer.attention for layer in layers)
+    ffn = sum(layer.ffn for layer in layers)
+    norm = sum(layer.norm for layer in layers) + shape.model_dim
+    table = shape.vocab_size * shape.model_dim
+    embedding = table if shape.share_input_output_layers else 2 * table
+    non_embedding = attention + ffn + norm
+
+    linear = 2 * (attention + ffn)
+    query_channels = shape.head_dim * sum(layer.num_query_heads for layer in shape.layers)
+    # Two products (QK^T and weights times V), 2 FLOPs per multiply-add, per position attended to.
+    attention_flops = 4 * query_channels * context
+    # The mean of 1, 2, ..., context positions is (context + 1) / 2; 4 of that is always whole.
+    prefill = linear + 2 * table + 2 * query_channels * (context + 1)
+    return Cost(
+        parameters=Parameters(
+            total=embedding + non_embedding,
+            embedding=embedding,
+            non_embedding=non_embedding,
+            attention=attention,
+            ffn=ffn,
+            norm=norm,
+        ),
+        layers=layers,
+        kv_cache_bytes_per_token=sum(layer.kv_cache_bytes_per_token for layer in layers),
+        flops_per_token=Flops(
+            context_length=context,
+            linear=linear,
+            lm_head=2 * table,
+            attention=attention_flops,
+            prefill=prefill,
+            decode=linear + 2 * table + attention_flops,
+            training=3 * prefill,
+        ),
+        weight_bytes=(embedding + non_embedding) * DTYPE_BYTES[config.torch_dtype],
+    )
