@@ -115,7 +115,6 @@ class Config(BaseModel):
         frozen=True,
         extra="forbid",
         title="elmcfg variant",
-        json_schema_extra={"$schema": "https://json-schema.org/draft/2020-12/schema"},
     )
 
     name: StrictStr | None = _described(

@@ -31,6 +31,10 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else irregular.get(noun, noun + 's')}"
 
 
+def _layers(first: int, last: int) -> str:
+    return f"layer {first}" if first == last else f"layers {first} to {last}"
+
+
 def list_lengths(values: Values) -> Iterator[Violation]:
     """Every per-layer list has one entry per layer; shorter multipliers may be control points."""
     n = values.get("num_transformer_layers")
@@ -49,8 +53,8 @@ def list_lengths(values: Values) -> Iterator[Violation]:
                 "ELM201",
                 (key, n),
                 message,
-                f"remove the last {_count(surplus, 'entry')}, or set num_transformer_layers to "
-                f"{length}; mlx-lm would silently ignore the tail",
+                f"remove the last {_count(surplus, 'entry') if surplus > 1 else 'entry'}, or set "
+                f"num_transformer_layers to {length}; mlx-lm would silently ignore the tail",
                 related,
                 label="first surplus entry",
             )
@@ -59,8 +63,10 @@ def list_lengths(values: Values) -> Iterator[Violation]:
                 "ELM201",
                 (key,),
                 message,
-                f"add {_count(n - length, 'entry')}, one for each layer from {length} to {n - 1}, "
-                f"or set num_transformer_layers to {length}",
+                f"add {_count(n - length, 'entry')} for {_layers(length, n - 1)}, or set "
+                f"num_transformer_layers to {length}"
+                if length
+                else f"give {_count(n, 'entry')}, one per layer",
                 related,
                 label=f"no entry for layer {length}",
             )

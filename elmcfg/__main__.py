@@ -1,0 +1,5 @@
+"""``python -m elmcfg``."""
+
+from elmcfg.cli import main
+
+main()

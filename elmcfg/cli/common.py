@@ -1,0 +1,80 @@
+"""What several commands share: their options, and how a config argument is read."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from elmcfg.config import Config
+from elmcfg.diagnostics import Diagnostic
+from elmcfg.document import Document
+from elmcfg.linter import check
+from elmcfg.render import frames
+from elmcfg.render.style import Style, wants_colour
+from elmcfg.sources import SourceNotFoundError, read
+
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but results.")
+
+
+def format_option(*names: str) -> Any:
+    """``--format`` with these choices, the first being the default."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(names),
+        default=names[0],
+        show_default=True,
+        help="Form of the output.",
+    )
+
+
+def width() -> int:
+    """Columns of the terminal; 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def out_style() -> Style:
+    """Colours for standard output."""
+    return Style(colour=wants_colour(sys.stdout))
+
+
+def say(text: str) -> None:
+    """A result, on standard output."""
+    try:
+        click.echo(text, color=True)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        click.echo(text.encode(encoding, "replace").decode(encoding), color=True)
+
+
+def note(text: str) -> None:
+    """Anything that is not a result, on standard error."""
+    click.echo(text, err=True)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End the command with a message on standard error."""
+    note(f"elmcfg: {message}")
+    sys.exit(code)
+
+
+def framed(found: list[Diagnostic], documents: list[Document], style: Style) -> str:
+    """Findings in frames of source lines."""
+    texts = {document.path: document.text for document in documents}
+    return frames.diagnostics(found, lambda path: texts.get(path, ""), style, width())
+
+
+def config_argument(source: str) -> Config:
+    """The config that an argument names; ends the command where there is none, or it has errors."""
+    try:
+        document = read(source)
+    except SourceNotFoundError as error:
+        fail(str(error), 2)
+    config, found = check(document)
+    if config is None:
+        note(framed(found, [document], Style(colour=wants_colour(sys.stderr))))
+        fail(f"{document.path} is not a valid config", 1)
+    return config

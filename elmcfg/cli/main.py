@@ -1,0 +1,103 @@
+"""The ``elmcfg`` group: its commands are imported when they are called, not before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from elmcfg import __version__
+
+_COMMANDS = {
+    "validate": "elmcfg.cli.validate",
+    "scale": "elmcfg.cli.scale",
+    "build-and-run": "elmcfg.cli.build_and_run",
+    "show": "elmcfg.cli.show",
+    "explain": "elmcfg.cli.explain",
+}
+_SUMMARIES = {
+    "validate": "Check configs: every problem, at its line, with a remedy.",
+    "scale": "Make a layer-wise-scaled variant from a recipe.",
+    "build-and-run": "Build the MLX model of a config and prove it.",
+    "show": "Show a config layer by layer, with its costs.",
+    "explain": "Explain a diagnostic code.",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[name]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches  # noqa: PLC0415
+
+            close = get_close_matches(args[0], _COMMANDS, n=1)
+            if close and "Did you mean" not in error.message:
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_SUMMARIES.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="elmcfg")
+def cli() -> None:
+    """Check, design and prove layer-wise-scaled (OpenELM-style) transformers.
+
+    \b
+    Examples:
+      elmcfg validate config.json            every problem at its line
+      elmcfg validate variants/              all configs of a folder
+      elmcfg show openelm-270m               layers and costs
+      elmcfg scale --layers 16 --model-dim 1280 -o mine.yaml
+      elmcfg build-and-run mine.yaml         build it in MLX and prove it
+      elmcfg explain ELM203                  what a code means
+
+    A CONFIG is a path, - for standard input, or the name of a shipped variant.
+    Exit codes: 0 fine, 1 a problem was found, 2 called wrongly.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="elmcfg")
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone; whatever is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except MemoryError:
+        click.echo("elmcfg: out of memory", err=True)
+        code = 1
+    except Exception as error:
+        if os.environ.get("ELMCFG_TRACEBACK"):
+            raise
+        click.echo(
+            f"elmcfg: internal error: {type(error).__name__}: {error}\n"
+            "This is a fault of elmcfg, not of your input. Set ELMCFG_TRACEBACK=1 to see where, "
+            "and please report it.",
+            err=True,
+        )
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,20 @@
+"""Text to a plain tree with a place in the text for every key and value.
+
+``parse`` turns YAML or JSON text into a :class:`Document`: dicts, lists and scalars, and beside
+them the :class:`~elmcfg.diagnostics.Span` of each. Problems of the text itself (syntax, duplicate
+keys, limits) come back in the document, never as exceptions. Nothing in a file is ever executed.
+"""
+
+from elmcfg.document.reading import Document, Format, decode, guess_format, parse, read_bytes
+from elmcfg.document.writing import dump_yaml, write_atomically
+
+__all__ = [
+    "Document",
+    "Format",
+    "decode",
+    "dump_yaml",
+    "guess_format",
+    "parse",
+    "read_bytes",
+    "write_atomically",
+]

@@ -1,0 +1,205 @@
+"""JSON text to a tree with places.
+
+``json.loads`` is an order of magnitude faster than anything that keeps places, so a document is
+read with it first; :func:`read` runs when a place or a duplicate key is wanted, which is when there
+is something to report.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from json.decoder import scanstring
+from typing import Any
+
+from elmcfg.diagnostics import Loc, Span
+from elmcfg.document.tree import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    TextProblem,
+    Tree,
+    UnusableTextError,
+    duplicate_key,
+    number_too_long,
+    too_deep,
+)
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_SCALAR = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null", re.ASCII)
+_CONSTANT = re.compile(r"-?Infinity|NaN")
+_WORD = re.compile(r"[^\s,\]}:\"]+")
+
+
+class _SuspiciousError(ValueError):
+    """A duplicate key or a constant that JSON does not have: the slow reader must look."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise _SuspiciousError
+    return mapping
+
+
+def _constant(name: str) -> Any:
+    raise _SuspiciousError
+
+
+def fast_loads(text: str) -> Any:
+    """The data alone, at the speed of ``json``.
+
+    Raises:
+        ValueError: If there is anything to report; :func:`read` then says what and where.
+        RecursionError: If the text is nested too deeply for the interpreter.
+    """
+    return json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
+
+
+def read(text: str) -> Tree:
+    """Values, places and problems."""
+    reader = _Reader(text)
+    try:
+        reader.document()
+    except UnusableTextError as stop:
+        reader.tree.problems.append(stop.problem)
+        reader.tree.fatal = True
+        reader.tree.data = None
+    return reader.tree
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.tree = Tree()
+        self.lines = [0, *(m.end() for m in re.finditer("\n", text))]
+
+    def span(self, start: int, end: int) -> Span:
+        first = bisect_right(self.lines, start)
+        last = bisect_right(self.lines, max(start, end - 1))
+        return Span(
+            first, start - self.lines[first - 1] + 1, last, end - self.lines[last - 1] + 1
+        )
+
+    def error(self, message: str, remedy: str = "", end: int | None = None) -> UnusableTextError:
+        stop = min(self.at + 1, len(self.text)) if end is None else end
+        span = self.span(self.at, max(stop, self.at))
+        return UnusableTextError(TextProblem("ELM002", span, f"invalid JSON: {message}", remedy))
+
+    def skip(self) -> str:
+        """Move past white space; the next character, or "" at the end."""
+        match = _SPACE.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+        if self.text.startswith(("//", "/*", "#"), self.at):
+            raise self.error("comments are not allowed", "remove it, or use a YAML file")
+        return self.text[self.at : self.at + 1]
+
+    def document(self) -> None:
+        self.tree.data = self.value((), 0)
+        if self.skip():
+            raise self.error("text after the end of the value", "remove it")
+
+    def value(self, loc: Loc, depth: int) -> Any:
+        char = self.skip()
+        start = self.at
+        if len(self.tree.values) >= MAX_VALUES:
+            raise UnusableTextError(
+                TextProblem("ELM004", self.span(start, start + 1), f"over {MAX_VALUES:,} values")
+            )
+        if depth > MAX_DEPTH:
+            raise too_deep(self.span(start, start + 1))
+        # Reserved now, so that values count in the order of the text.
+        self.tree.values[loc] = self.span(start, start)
+        if char == "{":
+            result: Any = self.mapping(loc, depth)
+        elif char == "[":
+            result = self.sequence(loc, depth)
+        elif char == '"':
+            result = self.string()
+        else:
+            result = self.scalar()
+        self.tree.values[loc] = self.span(start, self.at)
+        return result
+
+    def mapping(self, loc: Loc, depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        self.at += 1
+        if self.skip() == "}":
+            self.at += 1
+            return result
+        while True:
+            if self.skip() != '"':
+                if self.text[self.at : self.at + 1] == "}":
+                    raise self.error("comma before }", "remove the comma")
+                raise self.error("a key in double quotes is expected", "", self.word_end())
+            start = self.at
+            key = self.string()
+            key_span = self.span(start, self.at)
+            if self.skip() != ":":
+                raise self.error(f"a colon is expected after the key {key!r}")
+            self.at += 1
+            inner = (*loc, key)
+            if key in result:
+                self.tree.problems.append(
+                    duplicate_key(key, inner, key_span, self.tree.keys[inner])
+                )
+            self.tree.keys[inner] = key_span
+            result[key] = self.value(inner, depth + 1)
+            if self.separator("}"):
+                return result
+
+    def sequence(self, loc: Loc, depth: int) -> list[Any]:
+        result: list[Any] = []
+        self.at += 1
+        if self.skip() == "]":
+            self.at += 1
+            return result
+        while True:
+            if self.skip() == "]":
+                raise self.error("comma before ]", "remove the comma")
+            result.append(self.value((*loc, len(result)), depth + 1))
+            if self.separator("]"):
+                return result
+
+    def separator(self, closing: str) -> bool:
+        """Move past a comma or the closing bracket; whether it was the bracket."""
+        char = self.skip()
+        if char not in (",", closing) or not char:
+            wanted = f"a comma or {closing} is expected"
+            raise self.error(f"{wanted}, but the file ends" if not char else wanted)
+        self.at += 1
+        return char == closing
+
+    def string(self) -> str:
+        try:
+            result, self.at = scanstring(self.text, self.at + 1, True)
+        except json.JSONDecodeError as error:
+            self.at = min(error.pos, max(len(self.text) - 1, 0))
+            raise self.error(error.msg.lower().removesuffix(" at")) from None
+        return str(result)
+
+    def word_end(self) -> int:
+        match = _WORD.match(self.text, self.at)
+        return match.end() if match else min(self.at + 1, len(self.text))
+
+    def scalar(self) -> Any:
+        start = self.at
+        end = self.word_end()
+        word = self.text[start:end]
+        if _CONSTANT.fullmatch(word):
+            raise self.error(
+                f"{word} is not a JSON value", "write a finite number; no config needs this", end
+            )
+        if not _SCALAR.fullmatch(word):
+            if start >= len(self.text):
+                raise self.error("a value is expected, but the file ends")
+            remedy = {"True": "write true", "False": "write false", "None": "write null"}.get(word)
+            if remedy is None and word.startswith("'"):
+                remedy = "use double quotes"
+            raise self.error(f"{word!r} is not a value", remedy or "", end)
+        self.at = end
+        try:
+            return json.loads(word)
+        except ValueError:
+            raise number_too_long(self.span(start, end)) from None

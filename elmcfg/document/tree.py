@@ -1,0 +1,78 @@
+"""What both readers build: values, the place of each, and the limits they keep to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from elmcfg.diagnostics import Loc, Span
+
+MAX_BYTES = 4 * 2**20
+MAX_DEPTH = 64
+MAX_VALUES = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class TextProblem:
+    """A fault of the text itself, before anything is known of its meaning."""
+
+    code: str
+    span: Span | None
+    message: str
+    help: str = ""
+    loc: Loc = ()
+
+
+@dataclass(slots=True)
+class Tree:
+    """A parsed text.
+
+    Attributes:
+        data: Dicts, lists, strings, numbers, booleans and ``None``; ``None`` too where the text
+            could not be parsed.
+        values: Place of each value.
+        keys: Place of each key, by the path of its value.
+        problems: Faults of the text.
+        fatal: Whether ``data`` is unusable.
+    """
+
+    data: Any = None
+    values: dict[Loc, Span] = field(default_factory=dict)
+    keys: dict[Loc, Span] = field(default_factory=dict)
+    problems: list[TextProblem] = field(default_factory=list)
+    fatal: bool = False
+
+
+class UnusableTextError(Exception):
+    """Reading stops here: carries the one problem that made the text unusable."""
+
+    def __init__(self, problem: TextProblem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def duplicate_key(key: str, loc: Loc, span: Span, first: Span) -> TextProblem:
+    """The problem of a key that stands twice in one mapping."""
+    return TextProblem(
+        "ELM003",
+        span,
+        f"duplicate key {key!r}: it stands in line {first.line} already",
+        "remove one of the two; most programs silently keep the last",
+        loc,
+    )
+
+
+def too_deep(span: Span | None) -> UnusableTextError:
+    """The problem of a text nested over :data:`MAX_DEPTH` levels."""
+    return UnusableTextError(
+        TextProblem(
+            "ELM004", span, f"nested deeper than {MAX_DEPTH} levels", "a config needs at most 3"
+        )
+    )
+
+
+def number_too_long(span: Span | None) -> UnusableTextError:
+    """The problem of an integer with more digits than Python converts."""
+    return UnusableTextError(
+        TextProblem("ELM004", span, "a number has thousands of digits", "write a shorter number")
+    )

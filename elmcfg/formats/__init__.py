@@ -1,0 +1,1 @@
+"""Outside notations of a config, one module each."""

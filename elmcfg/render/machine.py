@@ -1,0 +1,96 @@
+"""Results as plain values for ``--format json``: the promised keys, always present."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from elmcfg import __version__
+from elmcfg.config import Config, resolve
+from elmcfg.diagnostics import Diagnostic, Severity
+
+if TYPE_CHECKING:
+    from elmcfg.cost import Cost
+    from elmcfg.geometry import Geometry
+    from elmcfg.proof import Report
+
+
+def text(values: dict[str, Any]) -> str:
+    """One JSON object, with the version first."""
+    return json.dumps({"version": __version__, **values}, indent=2)
+
+
+def diagnostics(found: Sequence[Diagnostic], files: int) -> dict[str, Any]:
+    """What ``validate`` found in so many files."""
+    return {
+        "files": files,
+        "errors": sum(d.severity is Severity.ERROR for d in found),
+        "warnings": sum(d.severity is Severity.WARNING for d in found),
+        "diagnostics": [
+            {
+                "path": d.path,
+                "line": d.span.line if d.span else None,
+                "column": d.span.column if d.span else None,
+                "end_line": d.span.end_line if d.span else None,
+                "end_column": d.span.end_column if d.span else None,
+                "code": d.code,
+                "severity": d.severity.value,
+                "pointer": d.pointer,
+                "message": d.message,
+                "help": d.help,
+            }
+            for d in found
+        ],
+    }
+
+
+def config_values(config: Config) -> dict[str, Any]:
+    """Every key of the config, with the lists written out."""
+    return resolve(config).model_dump(mode="json")
+
+
+def cost_values(cost: Cost) -> dict[str, Any]:
+    """The costs, without the per-layer ones, which stand in the layers."""
+    return {
+        "parameters": dataclasses.asdict(cost.parameters),
+        "kv_cache_bytes_per_token": cost.kv_cache_bytes_per_token,
+        "flops_per_token": dataclasses.asdict(cost.flops_per_token),
+        "weight_bytes": cost.weight_bytes,
+    }
+
+
+def scaled(config: Config, cost: Cost) -> dict[str, Any]:
+    """What ``scale`` made."""
+    return {"config": config_values(config), "cost": cost_values(cost), "candidates": []}
+
+
+def shown(config: Config, shape: Geometry, cost: Cost) -> dict[str, Any]:
+    """What ``show`` shows."""
+    return {
+        "config": config_values(config),
+        "layers": [
+            dataclasses.asdict(layer)
+            | {
+                "parameters": spent.parameters,
+                "kv_cache_bytes_per_token": spent.kv_cache_bytes_per_token,
+            }
+            for layer, spent in zip(shape.layers, cost.layers, strict=True)
+        ],
+        "cost": cost_values(cost),
+    }
+
+
+def proof(config: Config, report: Report) -> dict[str, Any]:
+    """What ``build-and-run`` found."""
+    return {
+        "config": config_values(config),
+        "passed": report.passed,
+        "device": report.device,
+        "dtype": report.dtype,
+        "parameters": {"predicted": report.predicted, "counted": report.counted},
+        "checks": [dataclasses.asdict(check) for check in report.checks],
+        "peak_memory_bytes": report.peak_memory_bytes,
+        "seconds": report.seconds,
+    }

@@ -1,0 +1,158 @@
+"""The per-layer table, the costs, and the outcome of a proof, as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill, wrap
+from typing import TYPE_CHECKING
+
+from elmcfg.render.style import Style
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+    from elmcfg.cost import Cost
+    from elmcfg.geometry import Geometry
+    from elmcfg.proof import Report
+
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_MOST_BAR_WIDTH = 16
+_LEAST_BAR_WIDTH = 4
+
+
+def amount(number: float, unit: str = "") -> str:
+    """A number with a decimal prefix: 1,234,567 FLOPs is ``1.23 MFLOPs``."""
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if abs(number) < 1000 or prefix == "P":
+            break
+        number /= 1000
+    figure = f"{number:.0f}" if not prefix else f"{number:.3g}"
+    return f"{figure} {prefix}{unit}".rstrip()
+
+
+def binary(size: float) -> str:
+    """Bytes with a binary prefix: 1,572,864 is ``1.5 MiB``."""
+    for prefix in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or prefix == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {prefix}" if prefix == "B" else f"{size:.4g} {prefix}"
+
+
+def bar(value: float, most: float, width: int) -> str:
+    """A horizontal bar of ``value / most`` of the width, in eighths of a column."""
+    eighths = max(1, round(value / most * width * 8)) if value else 0
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (_BLOCKS[rest] if rest else "")).ljust(width)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows with their columns aligned to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def _multiplier(asked: float, got: float) -> str:
+    return f"{asked:.2f}" if abs(asked - got) < 0.005 else f"{asked:.2f} → {got:.2f}"
+
+
+def layers(shape: Geometry, cost: Cost, style: Style, width: int) -> str:
+    """One line per layer: its integers, its multipliers as asked → as got, its costs, and bars.
+
+    The bars, of query heads and feed-forward width, take what room ``width`` columns leave.
+    """
+    head = (
+        "layer", "query", "kv", "ffn_dim", "qkv_mult", "ffn_mult", "parameters", "kv B/token",
+    )  # fmt: skip
+    rows = [
+        (
+            str(layer.index),
+            str(layer.num_query_heads),
+            str(layer.num_kv_heads),
+            f"{layer.ffn_dim:,}",
+            _multiplier(layer.qkv_multiplier, layer.effective_qkv_multiplier),
+            _multiplier(layer.ffn_multiplier, layer.effective_ffn_multiplier),
+            f"{spent.parameters:,}",
+            f"{spent.kv_cache_bytes_per_token:,}",
+        )
+        for layer, spent in zip(shape.layers, cost.layers, strict=True)
+    ]
+    table = columns([head, *rows])
+    room = min((width - len(table[0]) - 4) // 2, _MOST_BAR_WIDTH)
+    if room >= _LEAST_BAR_WIDTH:
+        most_heads = max(layer.num_query_heads for layer in shape.layers)
+        most_ffn = max(layer.ffn_dim for layer in shape.layers)
+        bars = [
+            f"{bar(layer.num_query_heads, most_heads, room)}  {bar(layer.ffn_dim, most_ffn, room)}"
+            for layer in shape.layers
+        ]
+        names = f"{'query heads'[:room].ljust(room)}  {'ffn_dim'[:room]}"
+        table = [f"{row}  {extra}".rstrip() for row, extra in zip(table, [names, *bars], strict=True)]
+    return "\n".join([style(table[0], "bold"), *table[1:]])
+
+
+def title(config: Config, shape: Geometry, name: str, width: int) -> str:
+    """The model in a line or two."""
+    glu = "SwiGLU" if shape.ffn_with_glu else "swish without a gate"
+    tied = "tied" if shape.share_input_output_layers else "untied"
+    norm = "with" if shape.normalize_qk_projections else "without"
+    text = (
+        f"{config.name or name}: {len(shape.layers)} layers, model_dim {shape.model_dim:,}, "
+        f"head_dim {shape.head_dim}, vocabulary {shape.vocab_size:,}, {tied} embeddings, "
+        f"{norm} QK norm, {glu}"
+    )
+    lines = [text, *([config.description] if config.description else [])]
+    return "\n".join(fill(" ".join(line.split()), width) for line in lines)
+
+
+def costs(cost: Cost, dtype: str, style: Style, width: int) -> str:
+    """The totals, each with its unit and convention beside it."""
+    p, f = cost.parameters, cost.flops_per_token
+    total = p.total
+    rows = [
+        ("parameters", f"{total:,}", ""),
+        ("  embedding", f"{p.embedding:,}", f"{p.embedding / total:.1%}"),
+        ("  attention", f"{p.attention:,}", f"{p.attention / total:.1%}"),
+        ("  ffn", f"{p.ffn:,}", f"{p.ffn / total:.1%}"),
+        ("  norm", f"{p.norm:,}", f"{p.norm / total:.2%}"),
+        ("weights", binary(cost.weight_bytes), dtype),
+        (
+            "KV cache",
+            f"{cost.kv_cache_bytes_per_token:,} B/token",
+            f"2-byte dtype; {binary(cost.kv_cache_bytes_per_token * f.context_length)} "
+            f"at {f.context_length:,} tokens",
+        ),
+        ("FLOPs, prefill", amount(f.prefill, "FLOPs") + "/token", "mean of a causal pass"),
+        ("FLOPs, decode", amount(f.decode, "FLOPs") + "/token", "last token of the context"),
+        ("FLOPs, training", amount(f.training, "FLOPs") + "/token", "forward and backward"),
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    lines = [
+        f"{style(a.ljust(widths[0]), 'bold')}  {b.rjust(widths[1])}  {style(c, 'dim')}".rstrip()
+        for a, b, c in rows
+    ]
+    note = f"At a context of {f.context_length:,} tokens: {f.convention}."
+    return "\n".join([*lines, *(style(line, "dim") for line in wrap(note, width))])
+
+
+def report(result: Report, style: Style) -> str:
+    """A proof: one line per check, then the verdict."""
+    marks = {
+        "passed": style("passed ", "green"),
+        "failed": style("failed ", "bold", "red"),
+        "skipped": style("skipped", "dim"),
+    }
+    width = max(len(check.name) for check in result.checks)
+    lines = [
+        f"{marks[check.status]}  {check.name.ljust(width)}  {check.detail}"
+        + (style(f"  ({check.seconds:.2f} s)", "dim") if check.status != "skipped" else "")
+        for check in result.checks
+    ]
+    verdict = style("proven", "bold", "green") if result.passed else style("FAILED", "bold", "red")
+    lines.append(
+        f"{verdict}: {result.counted:,} parameters on {result.device}, {result.dtype}, "
+        f"peak {binary(result.peak_memory_bytes)}, {result.seconds:.1f} s"
+    )
+    return "\n".join(lines)
