@@ -5,8 +5,9 @@
 >>> elmcfg.cost(config).parameters.total
 271527168
 
-``load``, ``validate``, ``scale``, ``dump`` and ``cost`` are pure; only ``build`` and ``prove`` import
-MLX. Names are imported when they are first used, so that ``import elmcfg`` costs next to nothing.
+``load``, ``validate``, ``scale``, ``dump`` and ``cost`` are pure; only ``build`` and ``prove``
+import MLX. Names are imported when they are first used, so that ``import elmcfg`` costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elmcfg.config import Config, resolve
-    from elmcfg.cost import Cost, cost
+    from elmcfg.costs import Cost, cost
     from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity, Span
     from elmcfg.formats.variant import dump
-    from elmcfg.geometry import Geometry, LayerShape, geometry, make_divisible
+    from elmcfg.geometry import Geometry, LayerShape, make_divisible
     from elmcfg.linter import load, validate
     from elmcfg.model.build import build
     from elmcfg.proof import Report, prove
@@ -30,7 +31,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Config": "elmcfg.config",
-    "Cost": "elmcfg.cost",
+    "Cost": "elmcfg.costs",
     "Diagnostic": "elmcfg.diagnostics",
     "Geometry": "elmcfg.geometry",
     "InvalidConfigError": "elmcfg.diagnostics",
@@ -40,9 +41,8 @@ _HOMES = {
     "SourceNotFoundError": "elmcfg.sources",
     "Span": "elmcfg.diagnostics",
     "build": "elmcfg.model.build",
-    "cost": "elmcfg.cost",
+    "cost": "elmcfg.costs",
     "dump": "elmcfg.formats.variant",
-    "geometry": "elmcfg.geometry",
     "load": "elmcfg.linter",
     "make_divisible": "elmcfg.geometry",
     "prove": "elmcfg.proof",
@@ -51,7 +51,7 @@ _HOMES = {
     "validate": "elmcfg.linter",
 }
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "Config",
     "Cost",
     "Diagnostic",
@@ -65,7 +65,6 @@ __all__ = [  # noqa: PLE0604
     "build",
     "cost",
     "dump",
-    "geometry",
     "load",
     "make_divisible",
     "prove",

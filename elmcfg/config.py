@@ -121,10 +121,16 @@ class Config(BaseModel):
         "Name", "What the variant is called.", source="elmcfg", default=None
     )
     description: StrictStr | None = _described(
-        "Description", "What the variant is for, in a sentence or two.", source="elmcfg", default=None
+        "Description",
+        "What the variant is for, in a sentence or two.",
+        source="elmcfg",
+        default=None,
     )
     source: StrictStr | None = _described(
-        "Source", "Where the shape comes from: a paper, a repository.", source="elmcfg", default=None
+        "Source",
+        "Where the shape comes from: a paper, a repository.",
+        source="elmcfg",
+        default=None,
     )
     model_type: Literal["openelm"] = _described(
         "Model type",
@@ -304,7 +310,9 @@ class Config(BaseModel):
         return type(self).model_validate({**given, **(update or {})})
 
     @classmethod
-    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> NoReturn:
+    def model_construct(  # type: ignore[override]  # it never returns
+        cls, _fields_set: set[str] | None = None, **values: Any
+    ) -> NoReturn:
         """Refused: it would make a config without validating it.
 
         Raises:

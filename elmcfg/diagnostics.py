@@ -85,9 +85,7 @@ class Diagnostic:
     @property
     def pointer(self) -> str:
         """The entry as an RFC 6901 JSON Pointer; the whole config is the empty string."""
-        return "".join(
-            "/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.loc
-        )
+        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.loc)
 
     @property
     def sort_key(self) -> tuple[str, Span, str, str]:

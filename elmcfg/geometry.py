@@ -27,8 +27,8 @@ def make_divisible(value: float, divisor: int) -> int:
     one more divisor where that came out below ``0.9 * value``.
 
     *Why it exists.* Widths that are multiples of 8, 64 or 256 fill vector lanes, matrix tiles and
-    quantization groups. The rule comes from TensorFlow's MobileNet (``research/slim/nets/mobilenet``
-    in tensorflow/models) by way of CoreNet (``corenet/utils/math_utils.py``).
+    quantization groups. The rule comes from TensorFlow's MobileNet (tensorflow/models,
+    ``research/slim/nets/mobilenet``) by way of CoreNet (``corenet/utils/math_utils.py``).
 
     *Its traps.*
 

@@ -95,8 +95,7 @@ def head_divisibility(values: Values) -> Iterator[Violation]:
         yield Violation(
             "ELM203",
             ("num_query_heads", layer),
-            f"layer {layer}: num_query_heads is {q}, which is not a multiple of "
-            f"num_kv_heads, {kv}",
+            f"layer {layer}: num_query_heads is {q}, which is not a multiple of num_kv_heads, {kv}",
             f"use {choices} query heads, or a number of KV heads that divides {q}",
             ((("num_kv_heads", layer), f"{_count(kv, 'KV head')}"),),
             label=f"{_count(q, 'query head')}",
@@ -133,7 +132,9 @@ def heads_given(values: Values) -> Iterator[Violation]:
             (given,),
             f"{missing[0]} is missing: without it {given} gives no head counts",
             f"add {missing[0]}, for example "
-            + ("num_gqa_groups: 4" if given == "qkv_multipliers" else "qkv_multipliers: [0.5, 1.0]"),
+            + (
+                "num_gqa_groups: 4" if given == "qkv_multipliers" else "qkv_multipliers: [0.5, 1.0]"
+            ),
         )
 
 

@@ -1,58 +1,23 @@
-"""From a document to every finding at once, each at its place, and to a config if it is sound.
-
-Pydantic says which fields are wrong by themselves. Its cross-field validator does not run once a
-field has failed, so the same rules (:mod:`elmcfg.invariants`) are then applied here to whatever is
-usable: a typo in one key does not hide a bad list.
-"""
+"""From a document to every finding at once, each at its place, and to a config if it is sound."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
-from elmcfg.codes import CODES
-from elmcfg.config import Config, Schedule
-from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Loc, Severity, Violation, has_errors
+from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity, Violation, has_errors
 from elmcfg.document import Document, Format
-from elmcfg.invariants import HEAD_LISTS, MULTIPLIER_LISTS, violations
+from elmcfg.quick import is_clean
 from elmcfg.sources import Source, read
 
-# Keys that other programs put into a config.json and that say nothing about the shape.
-_FOREIGN_KEYS = frozenset(
-    """_name_or_path add_cross_attention attn_implementation attention_dropout dtype
-    finetuning_task generation id2label is_decoder is_encoder_decoder label2id pad_token_id
-    problem_type quantization quantization_config tie_word_embeddings tokenizer_class
-    transformers.js_config unsloth_version use_flash_attention""".split()
-)
-_PER_LAYER = HEAD_LISTS + MULTIPLIER_LISTS
-_EXPECTED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "a string",
-    "tuple_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "string_unicode": "valid Unicode text",
-}
-_RANGE_CODES = {
-    **dict.fromkeys(HEAD_LISTS, "ELM202"),
-    **dict.fromkeys(MULTIPLIER_LISTS, "ELM205"),
-    "head_dim": "ELM204",
-    "ffn_dim_divisor": "ELM206",
-}
-_EXAMPLES = {
-    "num_transformer_layers": "16",
-    "model_dim": "1280",
-    "head_dim": "64",
-    "vocab_size": "32000",
-    "ffn_multipliers": "[0.5, 4.0]",
-}
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+
+
+def diagnose(document: Document) -> list[Diagnostic]:
+    """Every finding of a document, sorted by place."""
+    if document.data is not None and not document.diagnostics and is_clean(document.data):
+        return []
+    return check(document)[1]
 
 
 def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
@@ -60,7 +25,10 @@ def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
     findings = list(document.diagnostics)
     config = None
     if document.data is not None:
-        config, found = _check_values(document.data, lenient=document.format is Format.JSON)
+        # Imported here: a clean document is told from its schema, without the models.
+        from elmcfg.findings import read_values
+
+        config, found = read_values(document.data, lenient=document.format is Format.JSON)
         findings += [_placed(v, severity, document) for v, severity in found]
     if has_errors(findings):
         config = None
@@ -76,7 +44,7 @@ def validate(source: Source) -> list[Diagnostic]:
     Raises:
         SourceNotFoundError: If there is no such file and no such shipped variant.
     """
-    return check(read(source))[1]
+    return diagnose(read(source))
 
 
 def load(source: Source) -> Config:
@@ -93,171 +61,6 @@ def load(source: Source) -> Config:
     if config is None:
         raise InvalidConfigError(findings)
     return config
-
-
-def from_values(values: Mapping[str, Any]) -> tuple[Config | None, list[Violation]]:
-    """A config from plain values, or every broken rule."""
-    config, found = _check_values(values, lenient=False)
-    return config, [violation for violation, _ in found]
-
-
-def _check_values(
-    values: Mapping[str, Any], *, lenient: bool
-) -> tuple[Config | None, list[tuple[Violation, Severity]]]:
-    found: list[tuple[Violation, Severity]] = []
-    if lenient:
-        found += [(v, Severity.WARNING) for v in _near_misses(values)]
-        foreign = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
-        other = [k for k in foreign if not any(v.loc == (k,) for v, _ in found)]
-        if other:
-            names = ", ".join(_shown(key).strip('"') for key in other)
-            found.append((_foreign(other[0], names), Severity.INFO))
-        values = {key: value for key, value in values.items() if key in Config.model_fields}
-    try:
-        return Config.model_validate(values), found
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-    broken = [e["ctx"]["violation"] for e in errors if e["type"] == "broken_rule"]
-    if not broken:
-        broken = [_field_violation(e) for e in errors]
-        broken += violations(_usable(values, errors))
-    return None, found + [(v, CODES[v.code].severity) for v in broken]
-
-
-def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[str, Any]:
-    """The values that passed; ``None`` for a whole value or a list entry that did not."""
-    usable: dict[str, Any] = {
-        key: list(value) if isinstance(value, list | tuple) else value
-        for key, value in values.items()
-        if value is not None and key in Config.model_fields
-    }
-    for key in MULTIPLIER_LISTS:
-        value = usable.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            usable[key] = [value]
-    for error in errors:
-        loc = error["loc"]
-        if not loc or loc[0] not in usable:
-            continue
-        key = str(loc[0])
-        if len(loc) == 2 and isinstance(loc[1], int) and isinstance(usable[key], list):
-            usable[key][loc[1]] = None
-        else:
-            usable[key] = None
-    return usable
-
-
-def _near_misses(values: Mapping[str, Any]) -> list[Violation]:
-    unknown = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
-    return [_unknown(k, close) for k in unknown if (close := _close(k, Config.model_fields))]
-
-
-def _close(key: str, known: Iterable[str]) -> str | None:
-    close = get_close_matches(key.lower().replace("-", "_"), list(known), n=1, cutoff=0.82)
-    return close[0] if close else None
-
-
-def _unknown(key: str, close: str | None, loc: Loc | None = None) -> Violation:
-    return Violation(
-        "ELM102",
-        loc or (key,),
-        f"unknown key {_shown(key)}",
-        f"did you mean {close}?" if close else "remove it, or check its spelling",
-    )
-
-
-def _foreign(first: str, names: str) -> Violation:
-    return Violation(
-        "ELM102",
-        (first,),
-        f"keys of other programs are not checked: {names}",
-        "they say nothing about the model's shape",
-    )
-
-
-def _field_violation(error: ErrorDetails) -> Violation:
-    """A field error of Pydantic in the field's own terms."""
-    loc: Loc = error["loc"]
-    kind, value, limits = error["type"], error["input"], error.get("ctx", {})
-    key = str(loc[0]) if loc else ""
-    where = ".".join(str(part) for part in loc)
-    if len(loc) == 2 and key in _PER_LAYER:
-        where = f"layer {loc[1]}: {key}"
-    if kind == "missing":
-        example = _EXAMPLES.get(key)
-        return Violation(
-            "ELM101",
-            loc[:-1],
-            f"{where} is missing",
-            f"add it, for example {key}: {example}" if example else "add it",
-        )
-    if kind == "extra_forbidden":
-        known = Schedule.model_fields if len(loc) > 1 else Config.model_fields
-        name = str(loc[-1])
-        return _unknown(name, _close(name, known), loc)
-    said = f"{where} is {_shown(value)}"
-    if kind == "literal_error":
-        return Violation(
-            "ELM104",
-            loc,
-            f"{said}, but OpenELM has {limits.get('expected', 'another')}",
-            f"write {str(limits.get('expected', '')).replace(chr(39), '')}",
-        )
-    if kind in _EXPECTED:
-        remedy = _type_remedy(kind, value)
-        return Violation("ELM103", loc, f"{said}, but {_EXPECTED[kind]} belongs here", remedy)
-    bound, remedy = _range(kind, limits)
-    return Violation(_RANGE_CODES.get(key, "ELM207"), loc, f"{said}, but must be {bound}", remedy)
-
-
-def _range(kind: str, limits: Mapping[str, Any]) -> tuple[str, str]:
-    if kind == "greater_than":
-        return f"greater than {limits['gt']:g}", "use a positive number"
-    if kind == "greater_than_equal":
-        return f"at least {limits['ge']:g}", f"use a whole number from {limits['ge']:g}"
-    if kind == "less_than_equal":
-        return f"at most {limits['le']:,}", "use a smaller number"
-    if kind == "multiple_of":
-        return "even" if limits["multiple_of"] == 2 else f"a multiple of {limits['multiple_of']}", (
-            "RoPE turns channels in pairs; 64 and 128 are usual"
-        )
-    if kind == "finite_number":
-        return "finite", "write a finite number"
-    return "another value", ""
-
-
-def _type_remedy(kind: str, value: Any) -> str:
-    """How to write what was meant."""
-    if value in ("None", "none", "NULL"):
-        return "for no value, write null"
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return ""
-        if kind == "float_type" and "e" in value.lower() and "." not in value:
-            mantissa, _, exponent = value.lower().partition("e")
-            return f"YAML 1.1 reads {value} as text; write {mantissa}.0e{exponent}"
-        if number.is_integer() or kind == "float_type":
-            return f"remove the quotes: {value}"
-    if kind == "int_type" and isinstance(value, float) and value.is_integer():
-        return f"write {int(value)}"
-    if isinstance(value, bool) and kind in ("int_type", "float_type"):
-        return "YAML 1.1 reads yes, no, on and off as true and false"
-    if isinstance(value, list) and kind in ("int_type", "float_type"):
-        return "one number for the whole model, not one per layer"
-    if kind == "tuple_type":
-        return "write a list with one entry per layer"
-    return ""
-
-
-def _shown(value: Any) -> str:
-    """A value as JSON would have it, in at most 40 characters."""
-    try:
-        text = json.dumps(value, ensure_ascii=True, default=str)
-    except (ValueError, RecursionError):
-        text = type(value).__name__
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _placed(violation: Violation, severity: Severity, document: Document) -> Diagnostic:

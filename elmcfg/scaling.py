@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from elmcfg.codes import CODES
 from elmcfg.config import Config
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError
-from elmcfg.linter import from_values
+from elmcfg.findings import read_values
 
 
 def scale(
@@ -50,10 +49,10 @@ def scale(
         "vocab_size": vocab_size,
         **keys,
     }
-    config, broken = from_values(values)
+    config, found = read_values(values)
     if config is None:
         raise InvalidConfigError(
-            Diagnostic("scale", None, v.code, CODES[v.code].severity, v.loc, v.message, v.help)
-            for v in broken
+            Diagnostic("scale", None, v.code, severity, v.loc, v.message, v.help)
+            for v, severity in found
         )
     return config

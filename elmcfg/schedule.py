@@ -59,7 +59,8 @@ def _through(points: Sequence[float], num_layers: int) -> tuple[float, ...]:
     """Straight lines through three or more points, each reached by at least one layer.
 
     A point whose place falls between two layers is given to both. For three points and an even
-    depth that is the two-layer peak of the "crown" schedule (arXiv 2509.06518, baroian/OLMo-custom).
+    depth that is the two-layer peak of the "crown" schedule (arXiv 2509.06518, in the code of
+    baroian/OLMo-custom).
     """
     last = len(points) - 1
     places: list[int] = []

@@ -11,9 +11,7 @@ from typing import Any
 
 from elmcfg.config import Config
 from elmcfg.document import write_atomically
-from elmcfg.sources import data_folder
-
-FILE_NAME = "variant.schema.json"
+from elmcfg.sources import VARIANT_SCHEMA, data_folder
 
 
 def variant_schema() -> dict[str, Any]:
@@ -38,4 +36,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    write_atomically(data_folder("schemas") / FILE_NAME, text(), overwrite=True)
+    write_atomically(data_folder("schemas") / VARIANT_SCHEMA, text(), overwrite=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,9 @@ from elmcfg.document.tree import MAX_BYTES
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 """A path, the name of a shipped variant, ``-`` for standard input, or a mapping of keys."""
+
+VARIANT_SCHEMA = "variant.schema.json"
+"""Name of the schema file in the ``schemas`` folder."""
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 # What every config holds and other YAML and JSON files do not.
@@ -61,6 +63,8 @@ def read(source: Source) -> Document:
     variants = shipped()
     if name in variants:
         return read_bytes(variants[name], name)
+    from difflib import get_close_matches  # only a mistake needs it
+
     close = get_close_matches(name, variants, n=1)
     hint = f"; did you mean {close[0]}?" if close else f" (shipped: {', '.join(variants)})"
     raise SourceNotFoundError(f"{name}: no such file, and no shipped variant of that name{hint}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from elmcfg.config import Config
 from elmcfg.diagnostics import Diagnostic
 from elmcfg.document import Document
 from elmcfg.linter import check
@@ -16,10 +16,15 @@ from elmcfg.render import frames
 from elmcfg.render.style import Style, wants_colour
 from elmcfg.sources import SourceNotFoundError, read
 
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+
+Function = Callable[..., None]
+
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but results.")
 
 
-def format_option(*names: str) -> Any:
+def format_option(*names: str) -> Callable[[Function], Function]:
     """``--format`` with these choices, the first being the default."""
     return click.option(
         "--format",

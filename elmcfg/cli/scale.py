@@ -12,7 +12,7 @@ import click
 from elmcfg import __version__
 from elmcfg.cli.common import fail, format_option, note, quiet_option, say
 from elmcfg.config import Config
-from elmcfg.cost import cost
+from elmcfg.costs import cost
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.document import write_atomically
 from elmcfg.formats import hub, variant
@@ -22,7 +22,7 @@ from elmcfg.scaling import scale
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
 
 
-class _Numbers(click.ParamType):
+class _Numbers(click.ParamType[tuple[float, ...]]):
     """``0.5,1.0``: numbers with commas between."""
 
     name = "NUMBERS"
@@ -38,7 +38,7 @@ class _Numbers(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 0.5,1.0", param, ctx)
 
 
-class _Decimals(click.ParamType):
+class _Decimals(click.ParamType[int | str]):
     """A whole number, or ``none`` for no rounding."""
 
     name = "N|none"
@@ -46,10 +46,8 @@ class _Decimals(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | str:
-        if value == "none" or isinstance(value, int):
-            return value
         try:
-            return int(value)
+            return "none" if value == "none" else int(value)
         except ValueError:
             self.fail(f"{value!r} is neither a whole number nor none", param, ctx)
 
@@ -108,7 +106,7 @@ class _Decimals(click.ParamType):
 @format_option("yaml", "json", "hub")
 @quiet_option
 def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags: Any) -> None:
-    """Make a layer-wise-scaled variant from a recipe, and write it as YAML or as a hub config.json.
+    r"""Make a layer-wise-scaled variant from a recipe, as YAML or as a hub config.json.
 
     The multipliers run from the first layer to the last: two numbers are OpenELM's layer-wise
     scaling, one is the same for every layer, more are control points in between. Widths are
@@ -151,7 +149,7 @@ def _config(flags: dict[str, Any]) -> Config:
         if (value := given.pop(key, None)) is not None
     }
     try:
-        return scale(**given, **({"schedule": options} if options else {}))
+        return scale(**given, **({"schedule": options} if options else {}))  # type: ignore[arg-type]
     except InvalidConfigError as error:
         lines = []
         for d in error.diagnostics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from elmcfg.cli.common import config_argument, format_option, out_style, say, width
-from elmcfg.cost import cost
+from elmcfg.costs import cost
 from elmcfg.geometry import geometry
 from elmcfg.render import machine, tables
 from elmcfg.sources import shipped
@@ -20,7 +20,7 @@ from elmcfg.sources import shipped
 )
 @format_option("text", "json")
 def command(source: str | None, context_length: int | None, format_: str) -> None:
-    """Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
+    r"""Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
 
     Multipliers are shown as asked → as got where rounding moved them.
 

@@ -9,8 +9,8 @@ import click
 from elmcfg.cli.common import fail, format_option, framed, out_style, quiet_option, say
 from elmcfg.diagnostics import Diagnostic, Severity, has_errors
 from elmcfg.document import Document
-from elmcfg.linter import check
-from elmcfg.render import frames, machine
+from elmcfg.linter import diagnose
+from elmcfg.render import frames
 from elmcfg.sources import SourceNotFoundError, discover
 
 
@@ -19,7 +19,7 @@ from elmcfg.sources import SourceNotFoundError, discover
 @format_option("text", "json")
 @quiet_option
 def command(paths: tuple[str, ...], format_: str, quiet: bool) -> None:
-    """Check configs, and show every problem at its line and column with a remedy.
+    r"""Check configs, and show every problem at its line and column with a remedy.
 
     A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs), - for
     standard input, or the name of a shipped variant. A hub config.json is valid as it stands.
@@ -37,6 +37,8 @@ def command(paths: tuple[str, ...], format_: str, quiet: bool) -> None:
         raise click.UsageError("name at least one file, folder or shipped variant")
     documents, found, missing = _check_all(paths)
     if format_ == "json":
+        from elmcfg.render import machine  # its other results need the models
+
         say(machine.text(machine.diagnostics(found, len(documents))))
     else:
         _print(found, documents, quiet)
@@ -54,13 +56,11 @@ def _check_all(paths: tuple[str, ...]) -> tuple[list[Document], list[Diagnostic]
         try:
             for document in discover([path]):
                 documents.append(document)
-                found += check(document)[1]
+                found += diagnose(document)
         except SourceNotFoundError as error:
             missing.append(str(error))
             message, remedy = "no such file, shipped variant or folder with configs", "check it"
-            found.append(
-                Diagnostic(path, None, "ELM001", Severity.ERROR, (), message, remedy)
-            )
+            found.append(Diagnostic(path, None, "ELM001", Severity.ERROR, (), message, remedy))
     return documents, sorted(found, key=lambda d: d.sort_key), missing
 
 

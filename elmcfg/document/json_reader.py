@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # undocumented, but stable
 from typing import Any
 
 from elmcfg.diagnostics import Loc, Span
@@ -78,9 +78,7 @@ class _Reader:
     def span(self, start: int, end: int) -> Span:
         first = bisect_right(self.lines, start)
         last = bisect_right(self.lines, max(start, end - 1))
-        return Span(
-            first, start - self.lines[first - 1] + 1, last, end - self.lines[last - 1] + 1
-        )
+        return Span(first, start - self.lines[first - 1] + 1, last, end - self.lines[last - 1] + 1)
 
     def error(self, message: str, remedy: str = "", end: int | None = None) -> UnusableTextError:
         stop = min(self.at + 1, len(self.text)) if end is None else end

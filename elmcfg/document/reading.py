@@ -88,7 +88,7 @@ def parse(text: str, path: str, format: Format | None = None) -> Document:  # no
             return _document(path, text, notation, json_reader.read(text))
         return _document(path, text, notation, Tree(data=data), lambda: json_reader.read(text))
     # Imported here: a JSON config is checked without paying for PyYAML.
-    from elmcfg.document import yaml_reader  # noqa: PLC0415
+    from elmcfg.document import yaml_reader
 
     return _document(path, text, notation, yaml_reader.read(text))
 
@@ -172,12 +172,16 @@ def read_bytes(path: Path, shown: str) -> Document:
         if stat.S_ISDIR(status.st_mode):
             return unreadable(shown, "this is a folder", "name a file in it")
         if not stat.S_ISREG(status.st_mode):
-            return unreadable(shown, "not a regular file", "name a file, or use - for standard input")
+            return unreadable(
+                shown, "not a regular file", "name a file, or use - for standard input"
+            )
         if status.st_size > MAX_BYTES:
             return _too_large(shown, status.st_size)
         raw = path.read_bytes()
     except FileNotFoundError:
-        return unreadable(shown, "no such file", "check the path; 'elmcfg show' lists shipped names")
+        return unreadable(
+            shown, "no such file", "check the path; 'elmcfg show' lists shipped names"
+        )
     except OSError as error:
         return unreadable(shown, f"cannot be read: {error.strerror}", "check the permissions")
     except ValueError as error:

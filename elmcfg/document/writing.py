@@ -16,7 +16,7 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
     Args:
         values: Plain dicts, lists and scalars.
     """
-    import yaml  # noqa: PLC0415  # as in reading: only who writes YAML pays for PyYAML
+    import yaml  # as in reading: only who writes YAML pays for PyYAML
 
     return yaml.safe_dump(
         dict(values), sort_keys=False, default_flow_style=None, width=100, allow_unicode=True

@@ -178,12 +178,10 @@ class _Builder:
             )
         loc = self.place(span)
         self.refuse_tag(event.tag, loc, span)
-        data: dict[str, Any] | list[Any] = (
-            {} if isinstance(event, yaml.MappingStartEvent) else []
-        )
+        data: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         self.stack.append(_Open(data, loc, event.start_mark, event.anchor, self.count))
 
-    def end(self, event: yaml.CollectionEndEvent) -> None:
+    def end(self, event: Any) -> None:
         done = self.stack.pop()
         start, stop = done.start, event.end_mark
         if stop.column == 0 and stop.line > start.line:
@@ -199,7 +197,7 @@ class _Builder:
 
     def alias(self, event: yaml.AliasEvent) -> None:
         span = _span(event)
-        anchored = self.anchors.get(event.anchor)
+        anchored = self.anchors.get(event.anchor or "")
         if anchored is None:
             raise UnusableTextError(
                 TextProblem(
@@ -217,8 +215,10 @@ class _Builder:
         self.put(anchored.data)
 
     def awaits_key(self) -> bool:
-        return bool(self.stack) and isinstance(self.stack[-1].data, dict) and (
-            self.stack[-1].key is None
+        return (
+            bool(self.stack)
+            and isinstance(self.stack[-1].data, dict)
+            and (self.stack[-1].key is None)
         )
 
     def key(self, key: str, span: Span, *, plain: bool) -> None:

@@ -1,4 +1,4 @@
-"""The ``config.json`` of a model folder on the Hugging Face hub, as mlx-lm and transformers read it."""
+"""The ``config.json`` of a hub model folder, as mlx-lm and transformers read it."""
 
 from __future__ import annotations
 

@@ -83,7 +83,9 @@ def _line(line: str, span: Span, label: str, room: int) -> tuple[str, str]:
     room = max(room, 20)
     if len(line) > room:
         half = max(0, (room - (end - start) - len(label) - 1) // 2)
-        furthest = max(0, len(line) - room + (len(label) + 1 if end > len(line) - len(label) else 0))
+        furthest = max(
+            0, len(line) - room + (len(label) + 1 if end > len(line) - len(label) else 0)
+        )
         cut = min(max(0, start - half), furthest)
         kept = line[cut : cut + room]
         if cut:

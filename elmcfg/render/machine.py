@@ -12,7 +12,7 @@ from elmcfg.config import Config, resolve
 from elmcfg.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
-    from elmcfg.cost import Cost
+    from elmcfg.costs import Cost
     from elmcfg.geometry import Geometry
     from elmcfg.proof import Report
 

@@ -10,7 +10,7 @@ from elmcfg.render.style import Style
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
-    from elmcfg.cost import Cost
+    from elmcfg.costs import Cost
     from elmcfg.geometry import Geometry
     from elmcfg.proof import Report
 
@@ -89,7 +89,9 @@ def layers(shape: Geometry, cost: Cost, style: Style, width: int) -> str:
             for layer in shape.layers
         ]
         names = f"{'query heads'[:room].ljust(room)}  {'ffn_dim'[:room]}"
-        table = [f"{row}  {extra}".rstrip() for row, extra in zip(table, [names, *bars], strict=True)]
+        table = [
+            f"{row}  {extra}".rstrip() for row, extra in zip(table, [names, *bars], strict=True)
+        ]
     return "\n".join([style(table[0], "bold"), *table[1:]])
 
 
@@ -151,8 +153,9 @@ def report(result: Report, style: Style) -> str:
         for check in result.checks
     ]
     verdict = style("proven", "bold", "green") if result.passed else style("FAILED", "bold", "red")
+    counted = "no" if result.counted is None else f"{result.counted:,}"
     lines.append(
-        f"{verdict}: {result.counted:,} parameters on {result.device}, {result.dtype}, "
+        f"{verdict}: {counted} parameters on {result.device}, {result.dtype}, "
         f"peak {binary(result.peak_memory_bytes)}, {result.seconds:.1f} s"
     )
     return "\n".join(lines)

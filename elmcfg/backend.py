@@ -1,0 +1,211 @@
+"""Makes MLX usable: finds it, gives it a fast BLAS on Linux, and says plainly what is missing.
+
+MLX on a Mac uses Apple's Accelerate and Metal. The Linux CPU wheel (``mlx-cpu``) is linked to the
+slow reference BLAS, and its symbols are looked up when its library is loaded. So an OpenBLAS
+that is already in the process, loaded with global symbols, is the one that MLX will use: matrix
+products of float32 become 20 times faster and more. ``pip install 'elmcfg[cpu]'`` brings one (the
+``cmeel-openblas`` wheel), and :func:`import_mlx` loads it first.
+
+The environment variable ``ELMCFG_OPENBLAS`` chooses:
+
+* ``auto`` (the default): on Linux, the packaged OpenBLAS where it is found and MLX has not been
+  imported yet;
+* ``off``: leave MLX's own BLAS;
+* a path: load this library (any that exports the CBLAS and LAPACK symbols).
+
+Global symbols are seen by every library loaded later, so a program that does not want that, for
+instance because another package brings a BLAS of its own, sets ``off``.
+
+This module imports the standard library only; it is the one place that imports MLX on behalf of
+the packages :mod:`elmcfg.model` and :mod:`elmcfg.proof`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+OPENBLAS_VARIABLE = "ELMCFG_OPENBLAS"
+
+
+class BackendError(Exception):
+    """MLX, or the library that it should use, cannot be loaded."""
+
+
+class MissingBackendError(BackendError, ImportError):
+    """MLX is not installed, or has no backend; the message says what to install."""
+
+
+class OpenBlasError(BackendError, OSError):
+    """``ELMCFG_OPENBLAS`` names a library that cannot be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blas:
+    """The BLAS that was given to MLX.
+
+    Attributes:
+        name: Such as "OpenBLAS 0.3.31"; None where MLX was left with its own.
+        path: File that was loaded, or None.
+        reason: Why this one, in a few words.
+    """
+
+    name: str | None
+    path: str | None
+    reason: str
+
+
+def import_mlx() -> ModuleType:
+    """Import ``mlx.core``, with a fast BLAS in place where there is one.
+
+    Returns:
+        The module ``mlx.core``.
+
+    Raises:
+        MissingBackendError: If MLX or its backend is not installed; says what to install.
+        OpenBlasError: If ``ELMCFG_OPENBLAS`` names a library that cannot be loaded.
+    """
+    load_blas()
+    try:
+        return importlib.import_module("mlx.core")
+    except ImportError as error:
+        raise MissingBackendError(_what_to_install(error)) from error
+
+
+@functools.cache
+def load_blas() -> Blas:
+    """Load the BLAS that ``ELMCFG_OPENBLAS`` asks for, once per process, before MLX.
+
+    Returns:
+        What was loaded, and why.
+
+    Raises:
+        OpenBlasError: If the variable names a library that cannot be loaded.
+    """
+    setting = os.environ.get(OPENBLAS_VARIABLE, "").strip() or "auto"
+    if sys.modules.get("mlx.core") is not None:
+        return Blas(None, None, "MLX was imported before elmcfg")
+    if setting == "off":
+        return Blas(None, None, f"{OPENBLAS_VARIABLE}=off")
+    if setting != "auto":
+        return _load_given(setting)
+    if sys.platform != "linux":
+        return Blas(None, None, "not needed on this system")
+    return _load_packaged()
+
+
+def _load_given(setting: str) -> Blas:
+    path = Path(setting).expanduser()
+    if not path.is_file():
+        raise OpenBlasError(
+            f"{OPENBLAS_VARIABLE}={setting}: no such file (it takes 'auto', 'off' or the path of "
+            "a BLAS library)"
+        )
+    try:
+        return _load(path, f"{OPENBLAS_VARIABLE}={setting}")
+    except OSError as error:
+        raise OpenBlasError(
+            f"{OPENBLAS_VARIABLE}={setting}: cannot be loaded: {_one_line(error)}"
+        ) from error
+
+
+def _load_packaged() -> Blas:
+    path = next(_installed("cmeel.prefix/lib/libopenblas.so*"), None)
+    if path is None:
+        return Blas(None, None, "cmeel-openblas is not installed")
+    try:
+        return _load(path, "packaged")
+    except OSError as error:
+        return Blas(None, None, f"cmeel-openblas cannot be loaded: {_one_line(error)}")
+
+
+def _installed(pattern: str) -> Iterator[Path]:
+    """Files beside the installed packages: site folders, and ``--target`` folders on the path."""
+    for entry in sys.path:
+        yield from sorted(Path(entry or ".").glob(pattern))
+
+
+def _load(path: Path, reason: str) -> Blas:
+    absolute = str(path.resolve())
+    try:
+        library = ctypes.CDLL(absolute, mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        if "libgfortran" not in str(error) or not _lend_libgfortran():
+            raise
+        library = ctypes.CDLL(absolute, mode=ctypes.RTLD_GLOBAL)
+    return Blas(_library_name(library, path), absolute, reason)
+
+
+def _lend_libgfortran() -> bool:
+    """Load MLX's private copy of the Fortran runtime under its public name.
+
+    OpenBLAS needs ``libgfortran.so.5``, which its wheel does not carry and slim containers do not
+    have. The MLX wheel does carry it, renamed (to ``libgfortran-<hash>.so.5.0.0``) so that it
+    disturbs nobody. The loader matches a library by the name written inside it, so an anonymous
+    in-memory copy with the public name written over the longer private one is found.
+
+    Returns:
+        Whether there was one to lend.
+    """
+    public = b"libgfortran.so.5\0"
+    for path in _installed("mlx*.libs/libgfortran-*.so.5*"):
+        private = path.name.encode() + b"\0"
+        content = path.read_bytes()
+        if private not in content:
+            continue
+        try:
+            for needed in sorted(path.parent.glob("libquadmath-*.so*")):
+                ctypes.CDLL(str(needed))
+            descriptor = os.memfd_create("libgfortran.so.5")
+            with os.fdopen(descriptor, "wb") as memory:
+                memory.write(content.replace(private, public.ljust(len(private), b"\0")))
+                memory.flush()
+                ctypes.CDLL(f"/proc/self/fd/{descriptor}")
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _library_name(library: ctypes.CDLL, path: Path) -> str:
+    """Name and version, from OpenBLAS's description of itself, or else the file's name."""
+    try:
+        describe = library.openblas_get_config
+    except AttributeError:
+        return path.name
+    describe.restype = ctypes.c_char_p
+    return " ".join(describe().decode(errors="replace").split()[:2])
+
+
+def _what_to_install(error: ImportError) -> str:
+    system, machine = platform.system(), platform.machine()
+    if system == "Darwin" and machine == "arm64":
+        if isinstance(error, ModuleNotFoundError):
+            return "MLX is not installed; run: pip install mlx"
+        return f"MLX cannot be loaded: {_one_line(error)}"
+    if system != "Linux":
+        return (
+            f"MLX has no build for {system} on {machine}; it runs on macOS with Apple silicon and "
+            "on Linux"
+        )
+    extras = (
+        "run: pip install 'elmcfg[cpu]' (or, for an NVIDIA GPU, 'elmcfg[cuda12]' or "
+        "'elmcfg[cuda13]')"
+    )
+    if isinstance(error, ModuleNotFoundError):
+        return f"MLX is not installed; {extras}"
+    if "libmlx.so" in str(error):
+        return f"MLX is installed without a backend; {extras}"
+    return f"MLX cannot be loaded: {_one_line(error)}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""The checks: one module each, with one function ``check(subject) -> detail``."""

@@ -1,0 +1,45 @@
+"""Every tensor is there, named as in the released checkpoints, with the shape it should have."""
+
+from __future__ import annotations
+
+from elmcfg.costs import cost
+from elmcfg.proof.subject import CheckFailedError, Subject
+
+_SHOWN = 3
+
+
+def check(subject: Subject) -> str:
+    """Compare names, shapes, dtypes and the count with what the config says.
+
+    Returns:
+        How many tensors and parameters there are.
+
+    Raises:
+        CheckFailedError: Naming the first tensors that differ, or both counts.
+    """
+    problems = _differences(subject)
+    if problems:
+        more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise CheckFailedError("; ".join(problems[:_SHOWN]) + more)
+    predicted = cost(subject.config).parameters.total
+    if subject.counted != predicted:
+        raise CheckFailedError(
+            f"the model has {subject.counted:,} parameters, the closed form says {predicted:,}"
+        )
+    return f"{len(subject.parameters)} tensors, {predicted:,} parameters"
+
+
+def _differences(subject: Subject) -> list[str]:
+    expected = subject.shape.tensor_shapes()
+    built = subject.parameters
+    problems = [f"{name} is missing" for name in expected if name not in built]
+    problems += [f"{name} is not expected" for name in built if name not in expected]
+    for name, shape in expected.items():
+        tensor = built.get(name)
+        if tensor is None:
+            continue
+        if tuple(tensor.shape) != shape:
+            problems.append(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
+        if str(tensor.dtype) != f"mlx.core.{subject.dtype}":
+            problems.append(f"{name} has dtype {tensor.dtype}, expected {subject.dtype}")
+    return problems

@@ -1,0 +1,51 @@
+"""The result of a proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check found.
+
+    Attributes:
+        name: Its name in the registry.
+        status: Whether it passed, failed, or was not run.
+        detail: One line: what was proved, what is wrong, or why it was skipped.
+        seconds: Wall time.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a proof found.
+
+    Attributes:
+        passed: Whether at least one check ran and none failed.
+        device: Where it ran, such as "cpu (AMD EPYC, OpenBLAS 0.3.31)".
+        dtype: Name of the weights' dtype.
+        predicted: Parameters by the closed form.
+        counted: Parameters in the built model; None where it could not be built.
+        checks: One result per registered check, in the registry's order.
+        peak_memory_bytes: Most that MLX had allocated at once, beyond what it held before.
+            Without evaluated weights next to nothing: shapes cost no memory.
+        seconds: Wall time of all.
+    """
+
+    passed: bool
+    device: str
+    dtype: str
+    predicted: int
+    counted: int | None
+    checks: tuple[CheckResult, ...]
+    peak_memory_bytes: int
+    seconds: float
