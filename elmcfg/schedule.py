@@ -55,21 +55,25 @@ def numpy_round(value: float, decimals: int) -> float:
     return round(value * scale) / scale
 
 
-def _through(points: Sequence[float], num_layers: int) -> tuple[float, ...]:
-    """Straight lines through three or more points, each reached by at least one layer.
+def anchors(count: int, num_layers: int) -> tuple[tuple[int, int], ...]:
+    """Where three or more control points stand: pairs of layer and point, in order of depth.
 
-    A point whose place falls between two layers is given to both. For three points and an even
-    depth that is the two-layer peak of the "crown" schedule (arXiv 2509.06518, in the code of
-    baroian/OLMo-custom).
+    Each point is reached by at least one layer. A point whose place falls between two layers is
+    given to both. For three points and an even depth that is the two-layer peak of the "crown"
+    schedule (arXiv 2509.06518, in the code of baroian/OLMo-custom).
     """
-    last = len(points) - 1
-    places: list[int] = []
-    values: list[float] = []
-    for j, value in enumerate(points):
-        whole, rest = divmod(j * (num_layers - 1), last)
-        for place in (whole,) if rest == 0 else (whole, whole + 1):
-            places.append(place)
-            values.append(value)
+    pairs = []
+    for point in range(count):
+        whole, rest = divmod(point * (num_layers - 1), count - 1)
+        pairs += [(layer, point) for layer in ((whole,) if rest == 0 else (whole, whole + 1))]
+    return tuple(pairs)
+
+
+def _through(points: Sequence[float], num_layers: int) -> tuple[float, ...]:
+    """Straight lines through three or more points; see :func:`anchors`."""
+    pairs = anchors(len(points), num_layers)
+    places = [layer for layer, _ in pairs]
+    values = [points[point] for _, point in pairs]
     result: list[float] = []
     segment = 0
     for layer in range(num_layers):

@@ -1,0 +1,321 @@
+"""The exact search: the two halves of every design, met in the middle.
+
+For one :class:`~elmcfg.search.budgets.Shape` the attention half has some dozen distinct sums and
+the feed-forward half some hundred, both ascending. With one attention sum fixed, each bound leaves
+a stretch of the feed-forward sums, found by bisection; the counts in that stretch are the feasible
+designs, and its ends or its least different entry hold the best. So every design is counted and
+none is looked at twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elmcfg.search.budgets import Bound, Conditions, Goal, Linear, Shape
+from elmcfg.search.halves import Floats, Integers, Schedules, Sums
+from elmcfg.search.reference import RELEASED, Reference, of_schedules
+
+if TYPE_CHECKING:
+    from elmcfg.search.space import Space
+
+_LARGEST = 2**62
+Rule = Callable[[Shape], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """One point of a space.
+
+    Attributes:
+        shape: All but the schedules.
+        qkv: Control points of the QKV schedule.
+        ffn: Control points of the FFN schedule.
+        kv_heads: KV heads of all layers together.
+        ffn_units: Feed-forward divisors of all layers together.
+        difference: From the reference; see :mod:`elmcfg.search.reference`.
+    """
+
+    shape: Shape
+    qkv: tuple[float, ...]
+    ffn: tuple[float, ...]
+    kv_heads: int
+    ffn_units: int
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Every design of one shape: any attention sum goes with any feed-forward sum."""
+
+    shape: Shape
+    attention: Sums
+    ffn: Sums
+    attention_schedules: Schedules
+    ffn_schedules: Schedules
+    difference: float
+
+    @property
+    def designs(self) -> int:
+        """Designs of this shape."""
+        return int(self.attention.counts_below[-1]) * int(self.ffn.counts_below[-1])
+
+    def design(self, row: int, position: int) -> Design:
+        """The design kept for one attention sum and one feed-forward sum."""
+        a, f = self.attention, self.ffn
+        qkv = self.attention_schedules.points[a.schedules[row]]
+        ffn = self.ffn_schedules.points[f.schedules[position]]
+        return Design(
+            shape=self.shape,
+            qkv=tuple(qkv.tolist()),
+            ffn=tuple(ffn.tolist()),
+            kv_heads=int(a.values[row]),
+            ffn_units=int(f.values[position]),
+            difference=self.difference + float(a.differences[row] + f.differences[position]),
+        )
+
+
+def tables(space: Space, reference: Reference = RELEASED) -> Iterator[Table]:
+    """Every shape of a space with its halves, in ascending order."""
+
+    def schedules(half: str, depth: int) -> Schedules:
+        qkv = half == "qkv"
+        options = space.schedule
+        wanted = reference.qkv if qkv else reference.ffn
+        return Schedules(
+            space.qkv if qkv else space.ffn,
+            depth,
+            decimals=options.decimals,
+            frame=options.frame_qkv_multiplier if qkv else options.frame_ffn_multiplier,
+            difference=lambda values: of_schedules(values, wanted),
+        )
+
+    last = 0
+    for depth, width in space.shapes():
+        if depth != last:
+            attention_schedules, ffn_schedules = schedules("qkv", depth), schedules("ffn", depth)
+            last = depth
+        ffn = {divisor: ffn_schedules.sums(width, divisor) for divisor in space.divisors}
+        for head_dim in space.head_dims:
+            for groups in space.queries_per_kv_head:
+                attention = attention_schedules.sums(width, head_dim * groups)
+                for divisor in space.divisors:
+                    shape = Shape(depth, width, head_dim, groups, divisor)
+                    yield Table(
+                        shape,
+                        attention,
+                        ffn[divisor],
+                        attention_schedules,
+                        ffn_schedules,
+                        reference.of_shape(shape),
+                    )
+
+
+def rows_and_columns(table: Table, form: Linear) -> tuple[Integers, Integers]:
+    """A cost, unscaled, as what each attention sum and what each feed-forward sum adds.
+
+    Raises:
+        ValueError: If it leaves the range of 64-bit integers.
+    """
+    most = form.base + form.per_kv_head * int(table.attention.values[-1])
+    if most + form.per_ffn_unit * int(table.ffn.values[-1]) > _LARGEST:
+        raise ValueError("the figures are too large: take a shorter context or a smaller batch")
+    return form.base + form.per_kv_head * table.attention.values, (
+        form.per_ffn_unit * table.ffn.values
+    )
+
+
+def stretch(
+    table: Table, form: Linear, least: Fraction | None, most: Fraction | None
+) -> tuple[Integers, Integers]:
+    """For each attention sum, the positions (first, end) that keep a cost in an interval."""
+    rows, columns = rows_and_columns(table, form)
+    size = len(columns)
+    first, end = np.zeros(len(rows), np.int64), np.full(len(rows), size, np.int64)
+    if least is not None:
+        wanted = _clipped(-((-least / form.scale) // 1)) - rows
+        first = (
+            np.searchsorted(columns, wanted, "left")
+            if form.per_ffn_unit
+            else np.where(wanted > 0, size, 0)
+        )
+    if most is not None:
+        wanted = _clipped((most / form.scale) // 1) - rows
+        end = (
+            np.searchsorted(columns, wanted, "right")
+            if form.per_ffn_unit
+            else np.where(wanted < 0, 0, size)
+        )
+    return first, end
+
+
+def _scaled(values: Integers, form: Linear) -> Floats:
+    return values.astype(np.float64) * float(form.scale)
+
+
+def _clipped(value: int) -> int:
+    return max(-_LARGEST, min(_LARGEST, value))
+
+
+class Best:
+    """The best design of each shape, and how many designs keep to the bounds."""
+
+    def __init__(self, bounds: Sequence[Bound], goal: Goal | None, conditions: Conditions) -> None:
+        """What to keep to and what to look for.
+
+        Args:
+            bounds: All must hold.
+            goal: What makes a design the best; None for being like the reference.
+            conditions: What the costs assume.
+        """
+        self.bounds, self.goal, self.conditions = tuple(bounds), goal, conditions
+        self.feasible = 0
+        self._found: list[tuple[float, float, int, Table, int, int]] = []
+
+    def add(self, table: Table) -> None:
+        """Search one shape."""
+        first, end = self.window(table)
+        spans = table.ffn.counts_below[end] - table.ffn.counts_below[first]
+        self.feasible += int((table.attention.counts * spans).sum())
+        rows = np.flatnonzero(first < end)
+        if len(rows):
+            self._keep(table, rows, first[rows], end[rows])
+
+    def window(self, table: Table) -> tuple[Integers, Integers]:
+        """For each attention sum, the feed-forward sums (first, end) that keep to every bound."""
+        first = np.zeros(len(table.attention.values), np.int64)
+        end = np.full(len(first), len(table.ffn.values), np.int64)
+        for bound in self.bounds:
+            form = bound.quantity.form(table.shape, self.conditions)
+            low, high = stretch(table, form, bound.least, bound.most)
+            first, end = np.maximum(first, low), np.minimum(end, high)
+        return first, np.maximum(first, end)
+
+    def _keep(self, table: Table, rows: Integers, first: Integers, end: Integers) -> None:
+        positions, scores = self._nearest(table, rows, first, end)
+        differences = table.attention.differences[rows] + table.ffn.differences[positions]
+        order = np.lexsort((differences, scores))
+        i = order[0]
+        score, difference = float(scores[i]), float(differences[i]) + table.difference
+        found = (score, difference, len(self._found), table, int(rows[i]), int(positions[i]))
+        self._found.append(found)
+
+    def _nearest(
+        self, table: Table, rows: Integers, first: Integers, end: Integers
+    ) -> tuple[Integers, Floats]:
+        """In each row the best position, and its score: less is better."""
+        goal = self.goal
+        if goal is None:
+            positions = table.ffn.least_between(first, end)
+            return positions, (
+                table.attention.differences[rows] + table.ffn.differences[positions]
+            ) + table.difference
+        form = goal.quantity.form(table.shape, self.conditions)
+        by_row, by_column = rows_and_columns(table, form)
+        if not form.per_ffn_unit:
+            positions = table.ffn.least_between(first, end)
+        elif goal.sense:
+            positions = first if goal.sense < 0 else end - 1
+        else:
+            positions = self._around(table, form, goal, rows, first, end)
+        values = _scaled(by_row[rows] + by_column[positions], form)
+        if goal.sense:
+            return positions, -goal.sense * values
+        return positions, distance(values, goal)
+
+    def _around(
+        self,
+        table: Table,
+        form: Linear,
+        goal: Goal,
+        rows: Integers,
+        first: Integers,
+        end: Integers,
+    ) -> Integers:
+        """The least different position inside the goal's interval, or else the nearer neighbour."""
+        low, high = stretch(table, form, goal.least, goal.most)
+        inner_first = np.clip(low[rows], first, end)
+        inner_end = np.clip(high[rows], first, end)
+        below, above = np.maximum(inner_first - 1, first), np.minimum(inner_first, end - 1)
+        by_row, by_column = rows_and_columns(table, form)
+        far_below = distance(_scaled(by_row[rows] + by_column[below], form), goal)
+        far_above = distance(_scaled(by_row[rows] + by_column[above], form), goal)
+        likelier = table.ffn.differences[above] < table.ffn.differences[below]
+        upward = (far_above < far_below) | ((far_above == far_below) & likelier)
+        positions = np.where(upward, above, below)
+        inside = inner_first < inner_end
+        positions[inside] = table.ffn.least_between(inner_first[inside], inner_end[inside])
+        return positions
+
+    def ranked(self, most: int) -> list[Design]:
+        """The best design of each of the best shapes, best first."""
+        return [t.design(row, position) for *_, t, row, position in sorted(self._found)[:most]]
+
+
+def distance(values: Floats, goal: Goal) -> Floats:
+    """How far values are outside a goal's interval."""
+    result = np.zeros(len(values))
+    if goal.least is not None:
+        result = np.maximum(result, float(goal.least) - values)
+    if goal.most is not None:
+        result = np.maximum(result, values - float(goal.most))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a search found.
+
+    Attributes:
+        designs: The best design of each of the best shapes, best first; empty if nothing fits.
+        examined: Designs in the space.
+        feasible: Of those, the ones that keep to every bound and rule.
+        seconds: How long it took.
+    """
+
+    designs: tuple[Design, ...]
+    examined: int
+    feasible: int
+    seconds: float
+
+
+def search(
+    space: Space,
+    bounds: Sequence[Bound] = (),
+    goal: Goal | None = None,
+    *,
+    conditions: Conditions = Conditions(),  # noqa: B008  # it is frozen
+    reference: Reference = RELEASED,
+    rule: Rule | None = None,
+    candidates: int = 1,
+) -> Result:
+    """Search a space, all of it.
+
+    Args:
+        space: What to search.
+        bounds: What a design must keep to.
+        goal: What makes a design the best; None for being like ``reference``, which also decides
+            between equals. What is still equal goes to the smaller depth, width and so on.
+        conditions: What the costs assume.
+        reference: The shape to be like.
+        rule: Shapes for which it is false are counted but not feasible.
+        candidates: Designs to return, each of another shape.
+
+    Raises:
+        ValueError: If a cost leaves the range of 64-bit integers.
+    """
+    started = time.perf_counter()
+    best = Best(bounds, goal, conditions)
+    examined = 0
+    for table in tables(space, reference):
+        examined += table.designs
+        if rule is None or rule(table.shape):
+            best.add(table)
+    return Result(
+        tuple(best.ranked(candidates)), examined, best.feasible, time.perf_counter() - started
+    )

@@ -1,0 +1,107 @@
+"""Why nothing fits: which bound stands alone against the space, which bind, and what is nearest.
+
+The search that found nothing is itself the proof that there is nothing. What a user needs next is
+which bound to give up and by how much. So each bound in turn is left out and, among the designs
+that keep to all the others, the one that comes nearest to it is found: the least relaxation of that
+bound alone. A bound that need not be touched that way has no such design only if the others already
+contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from elmcfg.search.budgets import Bound, Conditions, Goal
+from elmcfg.search.engine import Best, Design, Rule, rows_and_columns, tables
+from elmcfg.search.reference import RELEASED, Reference
+from elmcfg.search.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """What one bound costs.
+
+    Attributes:
+        bound: The bound.
+        least: Least value of its quantity in the whole space.
+        most: Greatest value of its quantity in the whole space.
+        impossible: Whether the bound alone, without any other, fits no design of the space.
+        nearest: The design nearest to the bound among those that keep to all others; None where
+            the others contradict each other.
+        value: Its value of the bound's quantity.
+    """
+
+    bound: Bound
+    least: Fraction
+    most: Fraction
+    impossible: bool
+    nearest: Design | None
+    value: Fraction | None
+
+
+def explain(
+    space: Space,
+    bounds: Sequence[Bound],
+    *,
+    conditions: Conditions,
+    reference: Reference = RELEASED,
+    rule: Rule | None = None,
+) -> tuple[Relaxation, ...]:
+    """What each of the bounds, which together no design of the space keeps to, costs.
+
+    Args:
+        space: What was searched.
+        bounds: What was to be kept to.
+        conditions: What the costs assume.
+        reference: The shape to be like.
+        rule: As for :func:`elmcfg.search.engine.search`.
+
+    Returns:
+        One relaxation per bound, in their order; empty if the rule excludes every shape.
+    """
+    without = [
+        Best(
+            [other for other in bounds if other is not bound],
+            Goal(bound.quantity, 0, bound.least, bound.most),
+            conditions,
+        )
+        for bound in bounds
+    ]
+    alone = [Best([bound], None, conditions) for bound in bounds]
+    ranges: list[tuple[Fraction, Fraction] | None] = [None] * len(bounds)
+    for table in tables(space, reference):
+        if rule is not None and not rule(table.shape):
+            continue
+        for i, bound in enumerate(bounds):
+            without[i].add(table)
+            first, end = alone[i].window(table)
+            alone[i].feasible += int(np.count_nonzero(first < end))
+            form = bound.quantity.form(table.shape, conditions)
+            rows, columns = rows_and_columns(table, form)
+            low = (int(rows[0]) + int(columns[0])) * form.scale
+            high = (int(rows[-1]) + int(columns[-1])) * form.scale
+            known = ranges[i] or (low, high)
+            ranges[i] = (min(known[0], low), max(known[1], high))
+    return tuple(
+        _relaxation(bound, conditions, reached, best, single.feasible == 0)
+        for bound, reached, best, single in zip(bounds, ranges, without, alone, strict=True)
+        if reached is not None
+    )
+
+
+def _relaxation(
+    bound: Bound,
+    conditions: Conditions,
+    reached: tuple[Fraction, Fraction],
+    best: Best,
+    impossible: bool,
+) -> Relaxation:
+    nearest = next(iter(best.ranked(1)), None)
+    value = None
+    if nearest is not None:
+        value = bound.quantity.value(nearest.shape, conditions, nearest.kv_heads, nearest.ffn_units)
+    return Relaxation(bound, *reached, impossible, nearest, value)

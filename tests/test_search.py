@@ -1,0 +1,280 @@
+"""The exact search, against every design of small spaces looked at one by one."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import elmcfg
+from elmcfg import geometry, schedule
+from elmcfg.search import budgets
+from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal, Shape
+from elmcfg.search.engine import Design, Result, search
+from elmcfg.search.halves import expand, widths
+from elmcfg.search.infeasible import explain
+from elmcfg.search.reference import RELEASED
+from elmcfg.search.space import Space, load_space, make_space
+
+PARAMS, KV = QUANTITIES["params"], QUANTITIES["kv-cache"]
+TARGET = 271_527_168
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> Space:
+    """A space of at most some thousand designs."""
+
+    def axis(values: st.SearchStrategy[Any], most: int = 2) -> list[Any]:
+        return draw(st.lists(values, min_size=1, max_size=most, unique=True))
+
+    multiplier = st.integers(5, 500).map(lambda n: n / 100)
+    points = draw(st.integers(1, 3))
+    return make_space(
+        {
+            "num_transformer_layers": axis(st.integers(5, 12)),
+            "model_dim": axis(st.integers(16, 600)),
+            "head_dim": axis(st.integers(1, 40).map(lambda n: 2 * n)),
+            "num_gqa_groups": axis(st.integers(1, 4)),
+            "ffn_dim_divisor": axis(st.sampled_from([1, 16, 100, 256])),
+            "qkv_multipliers": [axis(multiplier, 3) for _ in range(points)],
+            "ffn_multipliers": [axis(multiplier, 3) for _ in range(3 - points or 1)],
+            "schedule": {
+                "decimals": draw(st.sampled_from([2, None, 1])),
+                "frame_ffn_multiplier": draw(st.none() | multiplier),
+            },
+        }
+    )
+
+
+CONDITIONS = Conditions(vocab_size=500, context_length=7, batch_size=3, weight_dtype="q4")
+
+
+def every_design(space: Space) -> Iterator[Design]:
+    """One by one, by the scalar functions that make the model's lists."""
+    for depth, width, head_dim, groups, divisor in itertools.product(
+        space.layers,
+        space.model_dims,
+        space.head_dims,
+        space.queries_per_kv_head,
+        space.divisors,
+    ):
+        shape = Shape(depth, width, head_dim, groups, divisor)
+        for qkv, ffn in itertools.product(
+            itertools.product(*space.qkv), itertools.product(*space.ffn)
+        ):
+            d, options = space.schedule.decimals, space.schedule
+            q = schedule.multipliers(qkv, depth, decimals=d, frame=options.frame_qkv_multiplier)
+            f = schedule.multipliers(ffn, depth, decimals=d, frame=options.frame_ffn_multiplier)
+            heads = [geometry.query_heads(m, width, head_dim, groups) // groups for m in q]
+            units = [geometry.ffn_dim(m, width, divisor) // divisor for m in f]
+            difference = (
+                abs(math.log(width / depth / 80))
+                + differing(q, RELEASED.qkv)
+                + differing(f, RELEASED.ffn)
+            )
+            yield Design(shape, qkv, ffn, sum(heads), sum(units), difference)
+
+
+def differing(multipliers: tuple[float, ...], ends: tuple[float, ...]) -> float:
+    n = len(multipliers)
+    wanted = [ends[0] + (ends[1] - ends[0]) * i / (n - 1) for i in range(n)]
+    return (
+        sum(abs(math.log(max(a, 1e-6) / b)) for a, b in zip(multipliers, wanted, strict=True)) / n
+    )
+
+
+def value(quantity: budgets.Quantity, design: Design) -> Fraction:
+    return quantity.value(design.shape, CONDITIONS, design.kv_heads, design.ffn_units)
+
+
+def badness(goal: Goal | None, design: Design) -> float:
+    if goal is None:
+        return design.difference
+    got = value(goal.quantity, design)
+    if goal.sense:
+        return float(-goal.sense * got)
+    assert goal.least is not None
+    assert goal.most is not None
+    return float(max(goal.least - got, got - goal.most, Fraction(0)))
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Space, list[Bound], Goal | None]:
+    """A space, bounds that some designs meet and some do not, and a goal."""
+    space = draw(spaces())
+    designs = list(every_design(space))
+    names = st.sampled_from(sorted(QUANTITIES))
+
+    def interval(quantity: budgets.Quantity) -> list[Fraction]:
+        among = st.sampled_from(designs).map(lambda design: value(quantity, design))
+        shift = st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(-1, 3)])
+        return sorted(draw(among) + draw(shift) for _ in range(2))
+
+    bounds = []
+    for name in draw(st.lists(names, max_size=3, unique=True)):
+        least, most = interval(QUANTITIES[name])
+        open_end = draw(st.sampled_from(["none", "left", "right"]))
+        bounds.append(
+            Bound(
+                QUANTITIES[name],
+                None if open_end == "left" else least,
+                None if open_end == "right" else most,
+            )
+        )
+    quantity = QUANTITIES[draw(names)]
+    sense = draw(st.sampled_from([None, -1, 0, 1]))
+    if sense is None:
+        return space, bounds, None
+    least, most = interval(quantity)
+    return space, bounds, Goal(quantity, sense, *((least, most) if sense == 0 else ()))
+
+
+@given(problems())
+@settings(max_examples=300)
+def test_search_agrees_with_looking_at_every_design(
+    problem: tuple[Space, list[Bound], Goal | None],
+) -> None:
+    space, bounds, goal = problem
+    designs = list(every_design(space))
+    fitting = [d for d in designs if all(b.holds(value(b.quantity, d)) for b in bounds)]
+    result = search(space, bounds, goal, conditions=CONDITIONS, candidates=3)
+
+    assert result.examined == space.size == len(designs)
+    assert result.feasible == len(fitting)
+    assert bool(result.designs) == bool(fitting)
+    if not fitting:
+        return
+    found = result.designs[0]
+    best = min(badness(goal, d) for d in fitting)
+    assert badness(goal, found) == pytest.approx(best, rel=1e-12, abs=1e-12)
+    alike = [d.difference for d in fitting if badness(goal, d) <= best]
+    assert found.difference == pytest.approx(min([*alike, found.difference]), rel=1e-9, abs=1e-12)
+    # What is given is a real design of the space, with the sums it says it has.
+    for design in result.designs:
+        same = [
+            d for d in fitting if (d.shape, d.qkv, d.ffn) == (design.shape, design.qkv, design.ffn)
+        ]
+        assert [(d.kv_heads, d.ffn_units) for d in same] == [(design.kv_heads, design.ffn_units)]
+
+
+@given(problems())
+@settings(max_examples=150)
+def test_explanations_agree_with_looking_at_every_design(
+    problem: tuple[Space, list[Bound], Goal | None],
+) -> None:
+    space, bounds, _ = problem
+    designs = list(every_design(space))
+    for relaxation in explain(space, bounds, conditions=CONDITIONS):
+        bound = relaxation.bound
+        values = [value(bound.quantity, d) for d in designs]
+        assert (relaxation.least, relaxation.most) == (min(values), max(values))
+        assert relaxation.impossible == (not any(bound.holds(v) for v in values))
+        others = [b for b in bounds if b is not bound]
+        kept = [d for d in designs if all(b.holds(value(b.quantity, d)) for b in others)]
+        assert (relaxation.value is None) == (not kept)
+        if relaxation.value is not None:
+            missed = [_outside(bound, value(bound.quantity, d)) for d in kept]
+            assert _outside(bound, relaxation.value) == pytest.approx(min(missed))
+
+
+def _outside(bound: Bound, got: Fraction) -> float:
+    below = Fraction(0) if bound.least is None else bound.least - got
+    above = Fraction(0) if bound.most is None else got - bound.most
+    return float(max(below, above, Fraction(0)))
+
+
+@pytest.fixture(scope="module")
+def wide() -> Space:
+    return load_space("wide")
+
+
+def _wide(space: Space, *more: Bound) -> Result:
+    bound = Bound(PARAMS, TARGET * Fraction(995, 1000), TARGET * Fraction(1005, 1000))
+    per_token = Conditions(context_length=1)
+    return search(space, [bound, *more], Goal(KV), conditions=per_token, candidates=5)
+
+
+def test_the_wide_space_gives_the_published_counts(wide: Space) -> None:
+    result = _wide(wide)
+    assert wide.size == result.examined == 2_706_582_528
+    assert result.feasible == 3_809_949
+    best = result.designs[0]
+    assert KV.value(best.shape, Conditions(context_length=1), best.kv_heads, 0) == 3_328
+    assert _wide(wide, Bound(KV, None, Fraction(16_128))).feasible == 1_407_827
+
+
+def test_the_same_search_gives_the_same_answer(wide: Space) -> None:
+    assert _wide(wide).designs == _wide(wide).designs
+
+
+@given(
+    st.lists(st.floats(0.01, 20), min_size=1, max_size=5),
+    st.integers(1, 60),
+    st.sampled_from([None, 0, 1, 2, 3, 9]),
+    st.none() | st.floats(0.1, 5),
+)
+def test_schedules_on_arrays_are_the_scalar_ones_bit_for_bit(
+    points: list[float], layers: int, decimals: int | None, frame: float | None
+) -> None:
+    if len(points) != layers and not schedule.is_control_points(len(points), layers):
+        return
+    wanted = schedule.multipliers(points, layers, decimals=decimals, frame=frame)
+    got = expand(np.array(points)[:, None], layers, decimals=decimals, frame=frame)
+    assert got[:, 0].tolist() == list(wanted)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.integers(1, 4096))
+def test_widths_on_arrays_are_the_scalar_ones(wanted: list[float], divisor: int) -> None:
+    expected = [geometry.make_divisible(v, divisor) for v in wanted]
+    assert (widths(np.array(wanted), divisor) * divisor).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["openelm-270m", "openelm-3b", "lws-18l-crown", "tiny"])
+@pytest.mark.parametrize("context", [1, 512, 4096])
+def test_linear_forms_are_the_costs_of_the_config(name: str, context: int) -> None:
+    config = elmcfg.load(name)
+    wanted = elmcfg.cost(config, context_length=context)
+    layers = geometry.geometry(config).layers
+    assert config.num_gqa_groups is not None
+    shape = Shape(
+        len(layers),
+        config.model_dim,
+        config.head_dim,
+        config.num_gqa_groups,
+        config.ffn_dim_divisor,
+    )
+    kv_heads = sum(layer.num_kv_heads for layer in layers)
+    units = sum(layer.ffn_dim for layer in layers) // config.ffn_dim_divisor
+    conditions = Conditions(
+        vocab_size=config.vocab_size,
+        share_input_output_layers=config.share_input_output_layers,
+        context_length=context,
+        batch_size=3,
+        training_tokens=11,
+    )
+    got = {n: q.value(shape, conditions, kv_heads, units) for n, q in QUANTITIES.items()}
+    kv_bytes = wanted.kv_cache_bytes_per_token * context * 3
+    assert got == {
+        "params": wanted.parameters.total,
+        "non-embedding-params": wanted.parameters.non_embedding,
+        "kv-cache": kv_bytes,
+        "weights": wanted.weight_bytes,
+        "memory": wanted.weight_bytes + kv_bytes + 4 * 3 * config.vocab_size,
+        "prefill-flops": wanted.flops_per_token.prefill,
+        "decode-flops": wanted.flops_per_token.decode,
+        "training-flops": wanted.flops_per_token.training * 11,
+        "layers": config.num_transformer_layers,
+        "model-dim": config.model_dim,
+        "aspect-ratio": Fraction(config.model_dim, config.num_transformer_layers),
+    }
+
+
+def test_a_cost_beyond_64_bits_is_refused(wide: Space) -> None:
+    huge = Conditions(context_length=2**30, batch_size=2**30)
+    with pytest.raises(ValueError, match="too large"):
+        search(wide, [Bound(QUANTITIES["memory"], None, Fraction(1))], conditions=huge)
