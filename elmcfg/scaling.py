@@ -1,13 +1,19 @@
-"""New variants from a recipe: what ``elmcfg scale`` does."""
+"""New variants from a recipe, from a profile, and from another variant."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from elmcfg.config import Config
+from elmcfg.config import Config, resolve
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError
 from elmcfg.findings import read_values
+from elmcfg.profiles import profile as named_profile
+
+if TYPE_CHECKING:
+    from elmcfg.infer import Inference
+
+Multipliers = float | Sequence[float]
 
 
 def scale(
@@ -16,10 +22,11 @@ def scale(
     model_dim: int,
     head_dim: int = 64,
     num_gqa_groups: int = 4,
-    qkv_multipliers: float | Sequence[float] = (0.5, 1.0),
-    ffn_multipliers: float | Sequence[float] = (0.5, 4.0),
+    qkv_multipliers: Multipliers | None = None,
+    ffn_multipliers: Multipliers | None = None,
     ffn_dim_divisor: int = 256,
     vocab_size: int = 32000,
+    profile: str = "vanilla",
     **keys: Any,
 ) -> Config:
     """A config from a recipe; the defaults are those of the released models (arXiv 2404.14619).
@@ -29,26 +36,45 @@ def scale(
         model_dim: Width of the residual stream, in channels.
         head_dim: Width of a head, in channels; even.
         num_gqa_groups: Query heads per KV head.
-        qkv_multipliers: Control points (or one value per layer) of the query width.
-        ffn_multipliers: Control points (or one value per layer) of the feed-forward width.
+        qkv_multipliers: Control points (or one value per layer) of the query width; the profile's
+            where not given.
+        ffn_multipliers: Control points (or one value per layer) of the feed-forward width,
+            likewise.
         ffn_dim_divisor: Feed-forward widths are multiples of this, in channels.
         vocab_size: Tokens.
+        profile: Name of a profile (:mod:`elmcfg.profiles`), for what is not given.
         **keys: Any other key of a config.
 
     Raises:
         InvalidConfigError: If the recipe makes no valid config; carries every reason.
+        ValueError: If there is no such profile.
     """
-    values = {
+    values: dict[str, Any] = {
         "num_transformer_layers": num_transformer_layers,
         "model_dim": model_dim,
         "head_dim": head_dim,
         "num_gqa_groups": num_gqa_groups,
-        "qkv_multipliers": qkv_multipliers,
-        "ffn_multipliers": ffn_multipliers,
         "ffn_dim_divisor": ffn_dim_divisor,
         "vocab_size": vocab_size,
         **keys,
     }
+    # A depth that is no depth is told as such below, and not by a profile that stumbles over it.
+    depth = num_transformer_layers if isinstance(num_transformer_layers, int) else 1
+    form = named_profile(profile).keys(max(1, min(depth, 100_000)))
+    given = {"qkv_multipliers": qkv_multipliers, "ffn_multipliers": ffn_multipliers}
+    for key, multipliers in given.items():
+        values[key] = form[key] if multipliers is None else multipliers
+    if form.get("schedule") or keys.get("schedule"):
+        values["schedule"] = {**form.get("schedule", {}), **dict(keys.get("schedule") or {})}
+    return checked(values)
+
+
+def checked(values: dict[str, Any]) -> Config:
+    """A config from plain values.
+
+    Raises:
+        InvalidConfigError: If they make no valid config; carries every reason.
+    """
     config, found = read_values(values)
     if config is None:
         raise InvalidConfigError(
@@ -56,3 +82,63 @@ def scale(
             for v, severity in found
         )
     return config
+
+
+_OF_THE_VARIANT = {"name", "description", "source"}
+_LISTS = {"num_query_heads", "num_kv_heads"}
+
+
+def recipe(config: Config, found: Inference) -> dict[str, Any]:
+    """The keys of a config with the inferred recipe in place of its lists, without its name.
+
+    Args:
+        config: A config.
+        found: What :func:`elmcfg.infer.infer` gave for it.
+    """
+    given = config.model_dump(include=config.model_fields_set - _OF_THE_VARIANT - _LISTS)
+    # Where one schedule is uniform, its rounding says nothing.
+    speaking = [fit for fit in (found.ffn, found.qkv) if len(fit.points) > 1] or [found.ffn]
+    schedule = {
+        "decimals": speaking[0].decimals,
+        "frame_qkv_multiplier": found.qkv.frame,
+        "frame_ffn_multiplier": found.ffn.frame,
+    }
+    return {
+        **given,
+        "num_gqa_groups": found.queries_per_kv_head,
+        "qkv_multipliers": found.qkv.points,
+        "ffn_multipliers": found.ffn.points,
+        "schedule": schedule,
+    }
+
+
+def select_layers(config: Config, layers: Sequence[int]) -> Config:
+    """Some layers of a model, in the given order, as CoreNet's layer-pruned models are made.
+
+    The lists come from the full schedule and then a selection is taken (apple/corenet,
+    ``projects/kv-prediction``), so that the layers keep their widths.
+
+    Args:
+        config: The full model.
+        layers: Indices of the layers to keep, from 0.
+
+    Raises:
+        ValueError: If there are none, or one is not in the model.
+    """
+    n = config.num_transformer_layers
+    outside = [i for i in layers if not 0 <= i < n]
+    if outside or not layers:
+        what = f"layer {outside[0]} is not in the model" if outside else "no layers are selected"
+        raise ValueError(f"{what}: its layers are 0 to {n - 1}")
+    full = resolve(config)
+    values = full.model_dump(
+        include=full.model_fields_set - _OF_THE_VARIANT - {"schedule"}, exclude_none=True
+    )
+    if full.qkv_multipliers is not None:
+        from elmcfg.geometry import geometry
+
+        multipliers = [layer.qkv_multiplier for layer in geometry(config).layers]
+        values["qkv_multipliers"] = [multipliers[i] for i in layers]
+    for key in ("num_query_heads", "num_kv_heads", "ffn_multipliers"):
+        values[key] = [values[key][i] for i in layers]
+    return checked(values | {"num_transformer_layers": len(layers)})

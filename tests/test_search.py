@@ -74,6 +74,7 @@ def every_design(space: Space) -> Iterator[Design]:
             units = [geometry.ffn_dim(m, width, divisor) // divisor for m in f]
             difference = (
                 abs(math.log(width / depth / 80))
+                + abs(math.log(groups / 4))
                 + differing(q, RELEASED.qkv)
                 + differing(f, RELEASED.ffn)
             )

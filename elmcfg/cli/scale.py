@@ -10,159 +10,194 @@ from typing import Any
 import click
 
 from elmcfg import __version__
-from elmcfg.cli.common import fail, format_option, note, quiet_option, say
+from elmcfg.cli.common import config_argument, fail, format_option, note, quiet_option, say
+from elmcfg.cli.scale_options import Command, model_options, recipe_options, search_options
 from elmcfg.config import Config
 from elmcfg.costs import cost
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.document import write_atomically
 from elmcfg.formats import hub, variant
+from elmcfg.profiles import PROFILES
 from elmcfg.render import machine
-from elmcfg.scaling import scale
+from elmcfg.scaling import checked, recipe, scale, select_layers
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
-
-
-class _Numbers(click.ParamType[tuple[float, ...]]):
-    """``0.5,1.0``: numbers with commas between."""
-
-    name = "NUMBERS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 0.5,1.0", param, ctx)
-
-
-class _Decimals(click.ParamType[int | str]):
-    """A whole number, or ``none`` for no rounding."""
-
-    name = "N|none"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        try:
-            return "none" if value == "none" else int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor none", param, ctx)
-
-
-@click.command("scale")
-@click.option(
-    "--layers", "--num-transformer-layers", "num_transformer_layers", type=int, required=True,
-    help="Number of layers.",
-)  # fmt: skip
-@click.option("--model-dim", type=int, required=True, help="Width of the residual stream.")
-@click.option("--head-dim", type=int, default=64, show_default=True, help="Width of a head; even.")
-@click.option(
-    "--queries-per-kv-head", "--num-gqa-groups", "num_gqa_groups", type=int, default=4,
-    show_default=True, help="Query heads that share one KV head; 1 is multi-head attention.",
-)  # fmt: skip
-@click.option(
-    "--qkv-multipliers", type=_Numbers(), default="0.5,1.0", show_default=True,
-    help="Query width over model_dim: control points from the first to the last layer.",
-)  # fmt: skip
-@click.option(
-    "--ffn-multipliers", type=_Numbers(), default="0.5,4.0", show_default=True,
-    help="Feed-forward width over model_dim, likewise.",
-)  # fmt: skip
-@click.option(
-    "--ffn-dim-divisor", type=int, default=256, show_default=True,
-    help="Feed-forward widths are multiples of this.",
-)  # fmt: skip
-@click.option("--vocab-size", type=int, default=32000, show_default=True, help="Vocabulary.")
-@click.option("--ffn-with-glu/--no-ffn-with-glu", default=None, help="Gate in the feed-forward.")
-@click.option(
-    "--normalize-qk-projections/--no-normalize-qk-projections", default=None, help="QK norm."
+_SCHEDULE = ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
+_SEARCH = ("space", "minimize", "maximize", "pareto", "count", "like", "plot")
+_AXES = (
+    "num_transformer_layers",
+    "model_dim",
+    "head_dim",
+    "num_gqa_groups",
+    "qkv_multipliers",
+    "ffn_multipliers",
+    "ffn_dim_divisor",
 )
-@click.option(
-    "--share-input-output-layers/--no-share-input-output-layers", default=None,
-    help="Tied embeddings.",
-)  # fmt: skip
-@click.option("--rope-freq-constant", type=float, help="Base of the rotary frequencies.")
-@click.option("--rope-max-length", type=int, help="Length of the rotary table.")
-@click.option("--max-context-length", type=int, help="Longest sequence.")
-@click.option("--rms-norm-eps", type=float, help="Epsilon of RMSNorm.")
-@click.option(
-    "--torch-dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Type of the weights.",
-)  # fmt: skip
-@click.option("--name", help="Name of the variant.")
-@click.option("--description", help="What it is for.")
-@click.option("--decimals", type=_Decimals(), help="Rounding of the multipliers.  [default: 2]")
-@click.option(
-    "--frame-qkv-multiplier", type=float, help="Force the first and last QKV multiplier to this."
-)
-@click.option(
-    "--frame-ffn-multiplier", type=float, help="Force the first and last FFN multiplier to this."
-)
+
+
+def _list_profiles(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        say(
+            "\n\n".join(
+                f"{p.name}: {p.summary}.\n  Source: {p.source}.\n  {p.known}"
+                for p in PROFILES.values()
+            )
+        )
+        ctx.exit()
+
+
+@click.command("scale", cls=Command)
+@recipe_options
+@model_options
+@search_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
 @click.option("--force", is_flag=True, help="Replace the output file if it is there.")
-@format_option("yaml", "json", "hub")
+@click.option(
+    "--list-profiles", is_flag=True, is_eager=True, expose_value=False, callback=_list_profiles,
+    help="Show the named schedules, with sources.",
+)  # fmt: skip
+@format_option("yaml", "json", "hub", "csv")
 @quiet_option
 def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags: Any) -> None:
-    r"""Make a layer-wise-scaled variant from a recipe, as YAML or as a hub config.json.
+    r"""Make a layer-wise-scaled variant from a recipe, from another variant, or to a budget.
 
     The multipliers run from the first layer to the last: two numbers are OpenELM's layer-wise
     scaling, one is the same for every layer, more are control points in between. Widths are
     rounded as CoreNet rounds them, so the released recipes give the released lists.
 
+    With a budget, a whole space of designs is searched: the answer is the best in it, or the
+    proof that there is none.
+
     \b
     Examples:
       elmcfg scale --layers 16 --model-dim 1280
       elmcfg scale --layers 36 --model-dim 3072 --head-dim 128 --format hub -o config.json
-      elmcfg scale --layers 16 --model-dim 1280 --qkv-multipliers 0.8 --ffn-multipliers 2.3
-      elmcfg scale --layers 18 --model-dim 768 --ffn-multipliers 0.5,3.8,0.5 --decimals none
+      elmcfg scale --layers 18 --model-dim 768 --profile crown
+      elmcfg scale --from openelm-1_1b --select-layers 0,4,8,12,16,20,24
+      elmcfg scale --target-params 600M --max-kv-cache 48MiB --context-length 4096
+      elmcfg scale --from openelm-1_1b --target-params 60%
+      elmcfg scale --space wide --target-params 270M --tolerance 0.5% --minimize kv-cache
+      elmcfg scale --max-params 1B --pareto params,kv-cache --plot front.svg
+      elmcfg scale --target-params 600M --count 8 -o variants/
 
-    Exit codes: 0 written, 2 the flags make no valid config.
+    Exit codes: 0 written, 1 nothing fits the budget, 2 called wrongly.
     """
-    config = _config(flags)
-    spent = cost(config)
-    text = {
-        "yaml": lambda: _header(sys.argv[1:], config) + variant.dump(config),
-        "hub": lambda: hub.dump(config),
-        "json": lambda: machine.text(machine.scaled(config, spent)) + "\n",
-    }[format_]()
-    if output is None:
-        say(text.removesuffix("\n"))
+    given = {key: value for key, value in flags.items() if value is not None}
+    if _is_search(given):
+        from elmcfg.cli.scale_search import run  # numpy is for those who search
+
+        run(given, output, force, format_, quiet)
         return
+    if format_ == "csv":
+        raise click.UsageError("--format csv is for a search; give a budget, or --format json")
+    config = _config(given)
+    write(text(config, format_), output, force)
+    if output is not None and not quiet:
+        note(f"wrote {output}: {cost(config).parameters.total:,} parameters")
+
+
+def _is_search(given: dict[str, Any]) -> bool:
+    ranges = [given[key] for key in _AXES if key in given]
+    limits = [key for key in given if key.partition("_")[0] in ("min", "target")]
+    limits += [k for k in given if k.startswith("max_") and k != "max_context_length"]
+    return bool(
+        limits
+        or any(key in given for key in _SEARCH)
+        or any(isinstance(value, dict | list) for value in ranges)
+        or any(isinstance(v, dict) for value in ranges if isinstance(value, tuple) for v in value)
+    )
+
+
+def config_keys(given: dict[str, Any]) -> dict[str, Any]:
+    """The flags that are keys of a config, those of the schedule together under its key."""
+    keys = {k: v for k, v in given.items() if k in Config.model_fields and k not in _SCHEDULE}
+    options = {k: None if given[k] == "none" else given[k] for k in _SCHEDULE if k in given}
+    return keys | ({"schedule": options} if options else {})
+
+
+def _config(given: dict[str, Any]) -> Config:
+    keys, base = config_keys(given), given.get("base")
     try:
-        write_atomically(output, text, overwrite=force)
+        if "select_layers" in given:
+            if base is None:
+                raise click.UsageError("--select-layers selects from a variant: give --from CONFIG")
+            selected = select_layers(config_argument(base), given["select_layers"])
+            return selected.model_copy(update=keys)
+        if base is not None:
+            return _from(base, keys, given.get("profile"))
+        missing = [
+            flag
+            for key, flag in (("num_transformer_layers", "--layers"), ("model_dim", "--model-dim"))
+            if key not in keys
+        ]
+        if missing:
+            raise click.UsageError(
+                f"{' and '.join(missing)} missing; or give a budget such as --target-params 600M"
+            )
+        return scale(**keys, profile=given.get("profile", "vanilla"))
+    except InvalidConfigError as error:
+        raise click.UsageError(as_flags(error)) from None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _from(base: str, keys: dict[str, Any], profile: str | None) -> Config:
+    from elmcfg.infer import infer
+    from elmcfg.profiles import profile as named
+    from elmcfg.render.tables import inference
+
+    config = config_argument(base)
+    found = infer(config)
+    if not found.is_exact:
+        note(f"elmcfg: {base} follows no recipe exactly; the nearest is\n{inference(found)}")
+    values = recipe(config, found)
+    if profile is not None:
+        depth = keys.get("num_transformer_layers", config.num_transformer_layers)
+        values |= {"schedule": {}} | named(profile).keys(max(1, depth))
+    options = {**values["schedule"], **keys.get("schedule", {})}
+    values |= keys
+    depth = values["num_transformer_layers"]
+    if len(values["qkv_multipliers"]) == len(values["ffn_multipliers"]) == depth:
+        options = {}
+    return checked({**values, "schedule": options})
+
+
+def as_flags(error: InvalidConfigError) -> str:
+    """What is wrong, in terms of the flags that said it."""
+    lines = []
+    for d in error.diagnostics:
+        key = str(d.loc[1 if len(d.loc) > 1 and d.loc[0] == "schedule" else 0]) if d.loc else ""
+        flag = _SPELLINGS.get(key, f"--{key.replace('_', '-')}")
+        lines.append(f"{flag}: {d.message}" + (f"; {d.help}" if d.help else ""))
+    return "\n".join(lines)
+
+
+def text(config: Config, format_: str, *remarks: str) -> str:
+    """A config as a file: YAML says in comments how it was made."""
+    if format_ == "hub":
+        return hub.dump(config)
+    spent = cost(config)
+    if format_ == "json":
+        return machine.text(machine.scaled(config, spent)) + "\n"
+    lines = [
+        " ".join(f"elmcfg {shlex.join(sys.argv[1:])}".splitlines()),
+        f"elmcfg {__version__}: {spent.parameters.total:,} parameters, "
+        f"{spent.kv_cache_bytes_per_token:,} bytes of KV cache per token (2-byte dtype)",
+        *remarks,
+    ]
+    return "".join(f"# {line}\n" for line in lines) + variant.dump(config)
+
+
+def write(content: str, output: Path | None, force: bool) -> None:
+    """To a file, or to standard output."""
+    if output is None:
+        say(content.removesuffix("\n"))
+        return
+    if output.is_dir():
+        fail(f"{output}: this is a folder; name a file in it", 2)
+    try:
+        write_atomically(output, content, overwrite=force)
     except FileExistsError:
         fail(f"{output}: there is a file already; --force replaces it", 2)
     except OSError as error:
         fail(f"{output}: cannot be written: {error.strerror}", 2)
-    if not quiet:
-        note(f"wrote {output}: {spent.parameters.total:,} parameters")
-
-
-def _config(flags: dict[str, Any]) -> Config:
-    given = {key: value for key, value in flags.items() if value is not None}
-    options = {
-        key: None if value == "none" else value
-        for key in ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
-        if (value := given.pop(key, None)) is not None
-    }
-    try:
-        return scale(**given, **({"schedule": options} if options else {}))  # type: ignore[arg-type]
-    except InvalidConfigError as error:
-        lines = []
-        for d in error.diagnostics:
-            key = str(d.loc[1 if len(d.loc) > 1 and d.loc[0] == "schedule" else 0]) if d.loc else ""
-            flag = _SPELLINGS.get(key, f"--{key.replace('_', '-')}")
-            lines.append(f"{flag}: {d.message}" + (f"; {d.help}" if d.help else ""))
-        raise click.UsageError("\n".join(lines)) from None
-
-
-def _header(arguments: list[str], config: Config) -> str:
-    spent = cost(config)
-    return (
-        f"# elmcfg {shlex.join(arguments)}\n"
-        f"# elmcfg {__version__}: {spent.parameters.total:,} parameters, "
-        f"{spent.kv_cache_bytes_per_token:,} bytes of KV cache per token (2-byte dtype)\n"
-    )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from elmcfg.config import Config
     from elmcfg.costs import Cost
     from elmcfg.geometry import Geometry
+    from elmcfg.infer import Inference
     from elmcfg.proof import Report
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -137,6 +138,31 @@ def costs(cost: Cost, dtype: str, style: Style, width: int) -> str:
     ]
     note = f"At a context of {f.context_length:,} tokens: {f.convention}."
     return "\n".join([*lines, *(style(line, "dim") for line in wrap(note, width))])
+
+
+def inference(found: Inference) -> str:
+    """The recipe of a config, and how exactly it explains each list."""
+    lines = []
+    for name, fit in (("qkv", found.qkv), ("ffn", found.ffn)):
+        points = ", ".join(f"{p:g}" for p in fit.points)
+        how = {
+            "multipliers": "gives every multiplier",
+            "widths": "gives every width",
+            "nearest": f"all but {counted_layers(fit.differing)}",
+        }[fit.exactness.value]
+        lines.append(f"  {name}_multipliers: [{points}] ({fit.profile}; {how})")
+    rest = f", but not in {counted_layers(found.differing_kv)}" if found.differing_kv else ""
+    lines.append(f"  queries per KV head: {found.queries_per_kv_head}{rest}")
+    return "\n".join(lines)
+
+
+def counted_layers(layers: Sequence[int]) -> str:
+    """``layer 7``, ``layers 3 and 12``, ``20 layers (0, 1, 2, ...)``."""
+    if len(layers) > 6:
+        return f"{len(layers)} layers ({', '.join(map(str, layers[:6]))}, ...)"
+    if len(layers) == 1:
+        return f"layer {layers[0]}"
+    return f"layers {', '.join(map(str, layers[:-1]))} and {layers[-1]}"
 
 
 def report(result: Report, style: Style) -> str:

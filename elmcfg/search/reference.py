@@ -67,7 +67,9 @@ def of_schedules(multipliers: Floats, wanted: Sequence[float]) -> Floats:
     return result
 
 
-RELEASED = Reference("the released models", (0.5, 1.0), (0.5, 4.0), 80.0)
+RELEASED = Reference(
+    "the released models", (0.5, 1.0), (0.5, 4.0), aspect_ratio=80.0, queries_per_kv_head=4
+)
 
 
 def reference(shape: Geometry, name: str) -> Reference:

@@ -1,0 +1,302 @@
+"""The options of ``elmcfg scale``: how each is written, and what they are called together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from elmcfg import units
+from elmcfg.search.budgets import ALIASES, QUANTITIES, WEIGHT_BYTES
+
+Function = Callable[..., None]
+
+
+def _number(text: str, kind: type[int] | type[float]) -> int | float:
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{text!r} is not {what}") from None
+
+
+def _values(text: str, kind: type[int] | type[float]) -> Any:
+    """``16`` as itself, ``8:48:4`` as a range."""
+    parts = [_number(part, kind) for part in text.split(":")]
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) > 3:
+        raise ValueError(f"{text!r} is not a range such as 8:48 or 8:48:4")
+    return dict(zip(("from", "to", "step"), parts, strict=False))
+
+
+class Whole(click.ParamType[Any]):
+    """``16``, or for a search ``12,16,20`` or ``8:48`` or ``8:48:4``."""
+
+    name = "N|RANGE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """An int, a list of ints, or a mapping with ``from``, ``to`` and maybe ``step``."""
+        try:
+            parts = str(value).split(",")
+            return _values(parts[0], int) if len(parts) == 1 else [_number(p, int) for p in parts]
+        except ValueError as error:
+            self.fail(f"{error}; write 16, or for a search 12,16,20 or 8:48:4", param, ctx)
+
+
+class Multipliers(click.ParamType[Any]):
+    """``0.5,1.0``, or for a search ``0.25:1:0.05,0.25:1.5:0.05``: one per control point."""
+
+    name = "NUMBERS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """A list of floats and of mappings with ``from``, ``to`` and maybe ``step``."""
+        try:
+            return tuple(_values(part, float) for part in str(value).split(","))
+        except ValueError as error:
+            self.fail(f"{error}; write a list of numbers such as 0.5,1.0", param, ctx)
+
+
+class Indices(click.ParamType[tuple[int, ...]]):
+    """``0,4,8``."""
+
+    name = "LAYERS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Ints."""
+        try:
+            return tuple(int(_number(part, int)) for part in str(value).split(","))
+        except ValueError as error:
+            self.fail(f"{error}; write layers such as 0,4,8", param, ctx)
+
+
+class Decimals(click.ParamType[int | str]):
+    """A whole number, or ``none`` for no rounding."""
+
+    name = "N|none"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """An int, or ``none``."""
+        try:
+            return "none" if value == "none" else int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor none", param, ctx)
+
+
+class Share(click.ParamType[Fraction]):
+    """``0.5%``."""
+
+    name = "SHARE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fraction:
+        """A fraction."""
+        try:
+            return value if isinstance(value, Fraction) else units.fraction(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Amount(NamedTuple):
+    """An amount of a cost, or a share of what the model named by ``--from`` has."""
+
+    value: Fraction
+    relative: bool
+    text: str
+
+
+class AmountOf(click.ParamType[Amount]):
+    """``600M``, ``48MiB``, ``2e18`` or, with ``--from``, ``60%``."""
+
+    name = "AMOUNT"
+
+    def __init__(self, unit: str) -> None:
+        self._parse = {"bytes": units.size, "channels/layer": units.fraction}.get(unit, units.count)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Amount:
+        """An amount."""
+        text = str(value)
+        try:
+            if text.endswith("%"):
+                return Amount(units.fraction(text), True, text)
+            return Amount(Fraction(self._parse(text)), False, text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Cost(click.ParamType[str]):
+    """The name of a cost."""
+
+    name = "COST"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """The name without alias."""
+        name = ALIASES.get(str(value), str(value))
+        if name not in QUANTITIES:
+            self.fail(f"unknown cost {value!r}; there are {', '.join(QUANTITIES)}", param, ctx)
+        return name
+
+
+def _together(*decorators: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+option = click.option
+
+recipe_options = _together(
+    option("--from", "base", metavar="CONFIG", help="Begin with the recipe of this variant."),
+    option(
+        "--select-layers", type=Indices(),
+        help="With --from: keep these layers as they are, as CoreNet prunes.",
+    ),
+    option("--profile", metavar="NAME", help="A named schedule; see --list-profiles."),
+    option(
+        "--layers", "--num-transformer-layers", "num_transformer_layers", type=Whole(),
+        help="Number of layers.",
+    ),
+    option("--model-dim", type=Whole(), help="Width of the residual stream."),
+    option("--head-dim", type=Whole(), help="Width of a head; even.  [default: 64]"),
+    option(
+        "--queries-per-kv-head", "--num-gqa-groups", "num_gqa_groups", type=Whole(),
+        help="Query heads that share one KV head; 1 is multi-head attention.  [default: 4]",
+    ),
+    option(
+        "--qkv-multipliers", type=Multipliers(),
+        help="Query width over model_dim: control points from the first to the last layer.  "
+        "[default: 0.5,1.0]",
+    ),
+    option(
+        "--ffn-multipliers", type=Multipliers(),
+        help="Feed-forward width over model_dim, likewise.  [default: 0.5,4.0]",
+    ),
+    option(
+        "--ffn-dim-divisor", type=Whole(),
+        help="Feed-forward widths are multiples of this.  [default: 256]",
+    ),
+    option("--decimals", type=Decimals(), help="Rounding of the multipliers.  [default: 2]"),
+    option(
+        "--frame-qkv-multiplier", type=float,
+        help="Force the first and last QKV multiplier to this.",
+    ),
+    option(
+        "--frame-ffn-multiplier", type=float,
+        help="Force the first and last FFN multiplier to this.",
+    ),
+)  # fmt: skip
+
+model_options = _together(
+    option("--vocab-size", type=int, help="Vocabulary.  [default: 32000]"),
+    option("--ffn-with-glu/--no-ffn-with-glu", default=None, help="Gate in the feed-forward."),
+    option(
+        "--normalize-qk-projections/--no-normalize-qk-projections", default=None, help="QK norm."
+    ),
+    option(
+        "--share-input-output-layers/--no-share-input-output-layers", default=None,
+        help="Tied embeddings.",
+    ),
+    option("--rope-freq-constant", type=float, help="Base of the rotary frequencies."),
+    option("--rope-max-length", type=int, help="Length of the rotary table."),
+    option("--max-context-length", type=int, help="Longest sequence."),
+    option("--rms-norm-eps", type=float, help="Epsilon of RMSNorm."),
+    option(
+        "--torch-dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="Type of the weights.",
+    ),
+    option("--name", help="Name of the variant."),
+    option("--description", help="What it is for."),
+)  # fmt: skip
+
+_SHOWN = {"target_params", "min_params", "max_params", "max_kv_cache"}
+
+
+def limit_options(function: Function) -> Function:
+    """``--target-COST``, ``--min-COST`` and ``--max-COST`` of every cost that can be bounded."""
+    for quantity in reversed(list(QUANTITIES.values())):
+        if quantity.name in ("layers", "model-dim"):
+            continue  # they have ranges of their own
+        for kind in ("max", "min", "target"):
+            name = f"{kind}_{quantity.name.replace('-', '_')}"
+            summary = {"max": "At most", "min": "At least", "target": "About"}[kind]
+            function = option(
+                f"--{kind}-{quantity.name}",
+                name,
+                type=AmountOf(quantity.unit),
+                hidden=name not in _SHOWN,
+                help=f"{summary} this much: {quantity.summary}.",
+            )(function)
+    return function
+
+
+search_options = _together(
+    limit_options,
+    option("--tolerance", type=Share(), default="0.1%", show_default=True, help="Of the targets."),
+    option(
+        "--context-length", type=click.IntRange(min=1, max=2**30),
+        help="Tokens in the KV cache.  [default: max_context_length]",
+    ),
+    option("--batch-size", type=click.IntRange(1, 2**20), default=1, help="Sequences in it."),
+    option("--cache-dtype", type=click.Choice(list(WEIGHT_BYTES)), default="bfloat16",
+           show_default=True, help="Type of its numbers."),
+    option("--weight-dtype", type=click.Choice(list(WEIGHT_BYTES)),
+           help="Type or quantization of the weights.  [default: torch_dtype]"),
+    option("--training-tokens", type=AmountOf("tokens"), help="Tokens that training-flops counts."),
+    option("--multiple-of", type=click.IntRange(min=1), default=1,
+           help="Every width of every layer is a multiple of this."),
+    option("--space", metavar="NAME|FILE", help="What to search.  [default: default]"),
+    option("--minimize", type=Cost(), help="Best is the least of this cost."),
+    option("--maximize", type=Cost(), help="Best is the most of this cost."),
+    option("--like", metavar="CONFIG",
+           help="Between equals the most like this one.  [default: the released models]"),
+    option("--pareto", metavar="COST,COST", help="All trade-offs between two or three costs."),
+    option("--count", type=click.IntRange(1, 1000), help="How many designs to give."),
+    option("--plot", type=click.Path(path_type=Path, dir_okay=False),
+           help="Draw the front (.svg, .png or .pdf)."),
+    option("--hardware", metavar="NAME|BANDWIDTH,FLOPS",
+           help="Bound the times of prefill and decode on this machine."),
+)  # fmt: skip
+
+
+class Command(click.Command):
+    """A command whose options are listed in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Recipe, model, budget, output."""
+        sections = {"base": "Recipe", "vocab_size": "Model", "target_params": "Budget and search",
+                    "output": "Output"}  # fmt: skip
+        rows: dict[str, list[tuple[str, str]]] = {}
+        current = ""
+        for parameter in self.get_params(ctx):
+            current = sections.get(parameter.name or "", current)
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                rows.setdefault(current, []).append(record)
+        for title, records in rows.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+        with formatter.section("Costs"):
+            formatter.write_text(
+                "Each has --min-COST, --max-COST and --target-COST, but layers and model-dim. "
+                "Amounts are written 600M, 48MiB or 2e18, and with --from also 60%."
+            )
+            formatter.write_dl([(q.name, f"{q.summary}; {q.unit}") for q in QUANTITIES.values()])

@@ -1,0 +1,327 @@
+"""``elmcfg scale`` with a budget: flags to a search, and what it found to files and tables."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from elmcfg.cli.common import config_argument, fail, note, say
+from elmcfg.cli.scale import as_flags, config_keys, text, write
+from elmcfg.cli.scale_options import Amount
+from elmcfg.config import Config
+from elmcfg.costs import cost
+from elmcfg.diagnostics import InvalidConfigError
+from elmcfg.geometry import geometry
+from elmcfg.infer import infer
+from elmcfg.profiles import profile
+from elmcfg.render import designs as drawn
+from elmcfg.render import machine
+from elmcfg.scaling import recipe
+from elmcfg.search import engine, infeasible, pareto, problem
+from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal
+from elmcfg.search.reference import RELEASED, Reference, reference
+from elmcfg.search.space import Space, SpaceError, load_space
+
+_AXES = (
+    "num_transformer_layers", "model_dim", "head_dim", "num_gqa_groups", "ffn_dim_divisor",
+    "qkv_multipliers", "ffn_multipliers",
+)  # fmt: skip
+_CANDIDATES = 5
+
+
+@dataclass(frozen=True)
+class Task:
+    """A search as the flags say it.
+
+    Attributes:
+        space: What is searched.
+        bounds: What must hold.
+        goal: What is best; None for being like the reference.
+        conditions: What costs assume.
+        reference: The shape to be like.
+        keys: Keys of the configs that no design sets.
+        multiple_of: Every width is a multiple of this.
+    """
+
+    space: Space
+    bounds: tuple[Bound, ...]
+    goal: Goal | None
+    conditions: Conditions
+    reference: Reference
+    keys: dict[str, Any]
+    multiple_of: int
+
+    @property
+    def rule(self) -> engine.Rule:
+        """Which shapes are allowed."""
+        return partial(
+            problem.is_allowed, assumed=self.conditions, multiple_of=self.multiple_of
+        )
+
+    def config(self, design: engine.Design) -> Config:
+        """The config of a design."""
+        return problem.config_of(design, self.space.schedule, self.keys)
+
+    def shown(self) -> list[str]:
+        """Names of the costs that a table shows."""
+        names = ["params", "kv-cache", *(b.quantity.name for b in self.bounds)]
+        return list(dict.fromkeys([*names, *([self.goal.quantity.name] if self.goal else [])]))
+
+
+def run(
+    given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool
+) -> None:
+    """Search, and write what was found."""
+    try:
+        task = _task(given)
+        if "pareto" in given:
+            _pareto(task, given, output, force, format_, quiet)
+        else:
+            _best(task, given, output, force, format_, quiet)
+    except InvalidConfigError as error:
+        raise click.UsageError(as_flags(error)) from None
+    except FileNotFoundError as error:
+        fail(str(error), 2)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _task(given: dict[str, Any]) -> Task:
+    if "select_layers" in given:
+        raise click.UsageError("--select-layers takes layers as they are, and so no budget")
+    flags = config_keys(given)
+    axes = {key: flags.pop(key) for key in _AXES if key in flags}
+    schedule = flags.pop("schedule", {})
+    keys = dict(flags)
+    space = load_space(given.get("space", "default"))
+    like, of_source = RELEASED, None
+    if "base" in given:
+        config = config_argument(given["base"])
+        found = infer(config)
+        inherited = recipe(config, found)
+        keys = {k: v for k, v in inherited.items() if k not in (*_AXES, "schedule")} | keys
+        if "space" not in given:
+            space = problem.around(config, found, space)
+        like = reference(geometry(config), given["base"])
+        of_source = problem.measured(config, _conditions(given, keys))
+    if "profile" in given:
+        form = profile(given["profile"]).keys(space.layers[-1])
+        if len(form["ffn_multipliers"]) > 5:
+            raise click.UsageError(
+                f"the profile {given['profile']} is a list made for one depth, which no search "
+                "varies; give --layers and --model-dim instead of a budget"
+            )
+        axes = {k: v for k, v in form.items() if k in _AXES} | axes
+        schedule = form.get("schedule", {}) | schedule
+        like = Reference(
+            given["profile"], form["qkv_multipliers"], form["ffn_multipliers"], like.aspect_ratio
+        )
+    if "like" in given:
+        like = reference(geometry(config_argument(given["like"])), given["like"])
+    return Task(
+        space=problem.narrowed(space, axes, schedule),
+        bounds=problem.bounds(_limits(given), given["tolerance"], of_source),
+        goal=_goal(given),
+        conditions=_conditions(given, keys),
+        reference=like,
+        keys=keys,
+        multiple_of=given["multiple_of"],
+    )
+
+
+def _conditions(given: dict[str, Any], keys: dict[str, Any]) -> Conditions:
+    tokens = given.get("training_tokens")
+    if tokens is None and any("training_flops" in key for key in given):
+        raise click.UsageError("training-flops needs --training-tokens, such as 1T")
+    return problem.conditions(
+        keys,
+        context_length=given.get("context_length"),
+        batch_size=given["batch_size"],
+        cache_dtype=given["cache_dtype"],
+        weight_dtype=given.get("weight_dtype"),
+        training_tokens=int(tokens.value) if tokens else None,
+    )
+
+
+def _limits(given: dict[str, Any]) -> list[problem.Limit]:
+    return [
+        problem.Limit(kind, name, amount.value, amount.relative, f"{flag} {amount.text}")
+        for name in QUANTITIES
+        for kind in ("min", "max", "target")
+        if isinstance(amount := given.get(f"{kind}_{name.replace('-', '_')}"), Amount)
+        for flag in [f"--{kind}-{name}"]
+    ]
+
+
+def _goal(given: dict[str, Any]) -> Goal | None:
+    wanted = [(given[key], sense) for key, sense in (("minimize", -1), ("maximize", 1)) if key in given]
+    if len(wanted) > 1:
+        raise click.UsageError("one of --minimize and --maximize; bound the other, or use --pareto")
+    return Goal(QUANTITIES[wanted[0][0]], wanted[0][1]) if wanted else None
+
+
+def _best(
+    task: Task, given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool
+) -> None:
+    result = engine.search(
+        task.space,
+        task.bounds,
+        task.goal,
+        conditions=task.conditions,
+        reference=task.reference,
+        rule=task.rule,
+        candidates=given.get("count", _CANDIDATES),
+    )
+    if not result.designs:
+        _nothing_fits(task, result, format_)
+    if not quiet:
+        note(drawn.summary(task.space.name, result))
+        note(drawn.table(result.designs, task.conditions, task.shown()))
+    _write(task, list(result.designs), result, given, output, force, format_, quiet)
+
+
+def _pareto(
+    task: Task, given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool
+) -> None:
+    axes = pareto.axes(given["pareto"])
+    front = pareto.front(
+        task.space,
+        axes,
+        task.bounds,
+        conditions=task.conditions,
+        reference=task.reference,
+        rule=task.rule,
+    )
+    result = front.result
+    if not front.designs:
+        _nothing_fits(task, result, format_)
+    if "plot" in given:
+        from elmcfg.render import plots
+
+        write_plot = partial(plots.front, front, task.conditions)
+        plots.save(write_plot, given["plot"], force)
+    chosen = list(front.designs)
+    if "count" in given:
+        chosen = pareto.spread(front, task.conditions, given["count"])
+    if not quiet:
+        note(drawn.front_summary(task.space.name, front))
+    if output is None and format_ == "yaml":
+        names = list(dict.fromkeys([a.quantity.name for a in axes] + task.shown()))
+        say(drawn.table(chosen, task.conditions, names))
+        return
+    _write(task, chosen, result, given, output, force, format_, quiet)
+
+
+def _write(
+    task: Task,
+    chosen: list[engine.Design],
+    result: engine.Result,
+    given: dict[str, Any],
+    output: Path | None,
+    force: bool,
+    format_: str,
+    quiet: bool,
+) -> None:
+    remark = drawn.remark(task.space.name, result)
+    if format_ == "json":
+        write(_json(task, chosen, result), output, force)
+    elif format_ == "csv":
+        write(drawn.csv_text(chosen, task.conditions), output, force)
+    elif output is None or ("count" not in given and "pareto" not in given):
+        config = task.config(chosen[0])
+        write(text(config, format_, remark), output, force)
+        if output is not None and not quiet:
+            note(f"wrote {output}: {cost(config).parameters.total:,} parameters")
+    else:
+        _write_many(task, chosen, output, force, format_, quiet, remark)
+
+
+def _write_many(
+    task: Task,
+    chosen: list[engine.Design],
+    folder: Path,
+    force: bool,
+    format_: str,
+    quiet: bool,
+    remark: str,
+) -> None:
+    """Each design to a file of its own: none is written unless all can be."""
+    if folder.exists() and not folder.is_dir():
+        fail(f"{folder}: this is a file; --count and --pareto write into a folder", 2)
+    ending = "json" if format_ == "hub" else "yaml"
+    stem = task.keys.get("name") or "design"
+    files = []
+    for number, design in enumerate(chosen, start=1):
+        config = task.config(design).model_copy(update={"name": f"{stem}-{number:02}"})
+        files.append((folder / f"{config.name}.{ending}", text(config, format_, remark)))
+    taken = [path for path, _ in files if path.exists()]
+    if taken and not force:
+        fail(f"{taken[0]}: there is a file already; --force replaces it", 2)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{folder}: cannot be made: {error.strerror}", 2)
+    for path, content in files:
+        write(content, path, force)
+    if not quiet:
+        note(f"wrote {len(files)} variants to {folder}")
+
+
+def _json(task: Task, chosen: list[engine.Design], result: engine.Result) -> str:
+    configs = [task.config(design) for design in chosen]
+    candidates = [
+        {
+            "rank": rank,
+            "costs": drawn.numbers(problem.costs_of(design, task.conditions)),
+            "difference": design.difference,
+            "config": machine.config_values(config),
+            "cost": machine.cost_values(_cost(config, task)),
+        }
+        for rank, (design, config) in enumerate(zip(chosen, configs, strict=True), start=1)
+    ]
+    first = candidates[0] if candidates else {"config": None, "cost": None}
+    return (
+        machine.text(
+            {
+                "config": first["config"],
+                "cost": first["cost"],
+                "candidates": candidates,
+                "search": _search_values(task, result),
+            }
+        )
+        + "\n"
+    )
+
+
+def _cost(config: Config, task: Task) -> Any:
+    return cost(config, context_length=task.conditions.context_length)
+
+
+def _search_values(task: Task, result: engine.Result) -> dict[str, Any]:
+    return {
+        "space": task.space.model_dump(mode="json", by_alias=True),
+        "examined": result.examined,
+        "feasible": result.feasible,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _nothing_fits(task: Task, result: engine.Result, format_: str) -> NoReturn:
+    """Say so as a proof, with the nearest design for each bound given up."""
+    found = infeasible.explain(
+        task.space,
+        task.bounds,
+        conditions=task.conditions,
+        reference=task.reference,
+        rule=task.rule,
+    )
+    if format_ == "json":
+        search = _search_values(task, result) | {"relaxations": drawn.relaxation_values(found)}
+        say(machine.text({"config": None, "cost": None, "candidates": [], "search": search}))
+    note("elmcfg: " + drawn.proof(task.space.name, result, found))
+    sys.exit(1)

@@ -1,0 +1,169 @@
+"""What a search found, as tables, CSV and words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from elmcfg.render.tables import amount, binary, columns
+from elmcfg.search.budgets import QUANTITIES, Conditions
+from elmcfg.search.problem import costs_of
+
+if TYPE_CHECKING:
+    from elmcfg.search.engine import Design, Result
+    from elmcfg.search.infeasible import Relaxation
+    from elmcfg.search.pareto import Front
+
+
+def value(number: Fraction, unit: str) -> str:
+    """A cost as people read it, in its unit."""
+    if unit == "bytes":
+        return binary(float(number))
+    if unit.startswith("FLOPs"):
+        return amount(float(number), unit)
+    if unit == "channels/layer":
+        return f"{float(number):.1f}"
+    return f"{int(number):,}" if number.denominator == 1 else f"{float(number):,.1f}"
+
+
+def numbers(costs: Mapping[str, Fraction]) -> dict[str, int | float]:
+    """Costs for JSON: whole numbers as such."""
+    return {k: int(v) if v.denominator == 1 else float(v) for k, v in costs.items()}
+
+
+def _points(points: Sequence[float]) -> str:
+    return ",".join(f"{p:g}" for p in points)
+
+
+def table(designs: Sequence[Design], assumed: Conditions, names: Sequence[str]) -> str:
+    """One line per design: its shape, its control points, and the costs asked for."""
+    shown = [n for n in names if n not in ("layers", "model-dim")]
+    head = ("#", "layers", "model_dim", "head_dim", "q/kv", "divisor", "qkv", "ffn", *shown)
+    rows = [head]
+    for rank, design in enumerate(designs, start=1):
+        s, costs = design.shape, costs_of(design, assumed, shown)
+        shape = (s.layers, s.model_dim, s.head_dim, s.queries_per_kv_head, s.divisor)
+        rows.append(
+            (
+                str(rank),
+                *(str(number) for number in shape),
+                _points(design.qkv),
+                _points(design.ffn),
+                *(value(costs[n], QUANTITIES[n].unit) for n in shown),
+            )
+        )
+    return "\n".join(columns(rows))
+
+
+def csv_text(designs: Sequence[Design], assumed: Conditions) -> str:
+    """One row per design with every cost, for a spreadsheet."""
+    stream = io.StringIO()
+    shape = ("num_transformer_layers", "model_dim", "head_dim", "num_gqa_groups", "ffn_dim_divisor")
+    names = [n for n in QUANTITIES if n not in ("layers", "model-dim")]
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*shape, "qkv_multipliers", "ffn_multipliers", *names])
+    for design in designs:
+        s = design.shape
+        writer.writerow(
+            [
+                *(s.layers, s.model_dim, s.head_dim, s.queries_per_kv_head, s.divisor),
+                " ".join(map(repr, design.qkv)),
+                " ".join(map(repr, design.ffn)),
+                *numbers(costs_of(design, assumed, names)).values(),
+            ]
+        )
+    return stream.getvalue()
+
+
+def flags(design: Design) -> str:
+    """A design as flags of ``elmcfg scale``."""
+    s = design.shape
+    return (
+        f"--layers {s.layers} --model-dim {s.model_dim} --head-dim {s.head_dim} "
+        f"--queries-per-kv-head {s.queries_per_kv_head} --ffn-dim-divisor {s.divisor} "
+        f"--qkv-multipliers {_points(design.qkv)} --ffn-multipliers {_points(design.ffn)}"
+    )
+
+
+def remark(space: str | None, result: Result) -> str:
+    """How a design was chosen, in a line for the file's head."""
+    return (
+        f"chosen from {result.feasible:,} that fit, of all {result.examined:,} designs of the "
+        f"space {space or 'given by flags'}"
+    )
+
+
+def summary(space: str | None, result: Result) -> str:
+    """What was searched."""
+    return (
+        f"{result.examined:,} designs of the space {space or 'given by flags'} examined, "
+        f"{result.feasible:,} fit ({result.seconds:.2f} s); the best of each of the best shapes:"
+    )
+
+
+def front_summary(space: str | None, front: Front) -> str:
+    """What was searched, and which way each cost counts as better."""
+    result = front.result
+    ways = ", ".join(f"{'most' if a.sense > 0 else 'least'} {a.quantity.name}" for a in front.axes)
+    return (
+        f"{result.examined:,} designs of the space {space or 'given by flags'} examined, "
+        f"{result.feasible:,} fit ({result.seconds:.2f} s); {len(front.designs):,} trade-offs "
+        f"({ways}), had by {sum(front.counts):,} designs"
+    )
+
+
+def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
+    """Why nothing fits, for JSON."""
+
+    def plain(number: Fraction | None) -> int | float | None:
+        return None if number is None else numbers({"": number})[""]
+
+    return [
+        {
+            "quantity": r.bound.quantity.name,
+            "least": plain(r.bound.least),
+            "most": plain(r.bound.most),
+            "least_in_space": plain(r.least),
+            "most_in_space": plain(r.most),
+            "impossible_alone": r.impossible,
+            "nearest": plain(r.value),
+        }
+        for r in found
+    ]
+
+
+def proof(space: str | None, result: Result, found: Sequence[Relaxation]) -> str:
+    """That nothing fits, which bound is in the way, and the nearest design without each."""
+    lines = [
+        f"none of the {result.examined:,} designs of the space {space or 'given by flags'} fits; "
+        "all were examined"
+    ]
+    if not found:
+        lines.append("no shape has widths that --multiple-of and the quantized dtypes ask for")
+    for r in found:
+        unit = r.bound.quantity.unit
+        reach = f"the space has {value(r.least, unit)} to {value(r.most, unit)}"
+        if r.bound.quantity.unit not in ("bytes", "parameters"):
+            reach += f" {unit}" if "FLOPs" not in unit else ""
+        verdict = "cannot be met by any design alone" if r.impossible else "can be met alone"
+        lines.append(f"  {r.bound.flag}: {verdict} ({reach})")
+        if r.nearest is None or r.value is None:
+            lines.append("    giving it up does not help: the other bounds contradict each other")
+            continue
+        exact = "" if unit == "parameters" else f" ({_exact(r.value)})"
+        lines.append(
+            f"    nearest that keeps to all others: {value(r.value, unit)}{exact}, with\n"
+            f"    {flags(r.nearest)}"
+        )
+    helpful = [r for r in found if r.nearest is not None]
+    if helpful:
+        names = " or ".join(r.bound.flag.split()[0] for r in helpful)
+        lines.append(f"  binding: {names}; relax one as far as its nearest design, or widen --space")
+    return "\n".join(lines)
+
+
+def _exact(number: Fraction) -> str:
+    return f"{int(number)}" if number.denominator == 1 else f"{float(number):.3f}"

@@ -1,0 +1,217 @@
+"""From what a user asks for to a search, and from a design to a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from elmcfg.config import Config
+from elmcfg.geometry import geometry
+from elmcfg.infer import Fit, Inference
+from elmcfg.scaling import checked
+from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Quantity, Shape
+from elmcfg.search.engine import Design
+from elmcfg.search.space import Space, SpaceSchedule, make_space
+
+_AROUND = tuple(Fraction(percent, 100) for percent in range(80, 121, 5))
+_ASPECT_AROUND = (0.6, 1.7)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One wish about a cost.
+
+    Attributes:
+        kind: ``min``, ``max`` or ``target``.
+        quantity: Name of the cost.
+        value: In its unit, or a share.
+        relative: Whether it is a share of what another model has.
+        flag: How it was said.
+    """
+
+    kind: str
+    quantity: str
+    value: Fraction
+    relative: bool
+    flag: str
+
+
+def bounds(
+    limits: Sequence[Limit], tolerance: Fraction, of_source: Mapping[str, Fraction] | None
+) -> tuple[Bound, ...]:
+    """One bound per cost, in the order of the limits.
+
+    Args:
+        limits: What was asked for; several about one cost hold together.
+        tolerance: A target holds within this share of it.
+        of_source: What the model has that shares refer to.
+
+    Raises:
+        ValueError: If two limits contradict each other, or a share refers to nothing.
+    """
+    found: dict[str, Bound] = {}
+    for limit in limits:
+        quantity = QUANTITIES[limit.quantity]
+        value = limit.value
+        if limit.relative:
+            if of_source is None:
+                raise ValueError(f"{limit.flag}: a share of what? Name a model with --from")
+            value *= of_source[limit.quantity]
+        least = value if limit.kind == "min" else None
+        most = value if limit.kind == "max" else None
+        if limit.kind == "target":
+            least, most = value * (1 - tolerance), value * (1 + tolerance)
+        known = found.get(quantity.name, Bound(quantity))
+        lows = [x for x in (known.least, least) if x is not None]
+        highs = [x for x in (known.most, most) if x is not None]
+        flag = f"{known.flag} {limit.flag}".strip()
+        bound = Bound(quantity, max(lows, default=None), min(highs, default=None), flag)
+        if bound.least is not None and bound.most is not None and bound.least > bound.most:
+            raise ValueError(f"{flag} contradict each other: no number is both")
+        found[quantity.name] = bound
+    return tuple(found.values())
+
+
+def conditions(keys: Mapping[str, Any], **more: Any) -> Conditions:
+    """What costs assume, for a model with these keys of a config.
+
+    Args:
+        keys: Keys of a config; those not given have their defaults.
+        **more: Other fields of :class:`Conditions`; None for the default.
+    """
+    of_model = {
+        key: keys[key]
+        for key in (
+            "vocab_size",
+            "ffn_with_glu",
+            "normalize_qk_projections",
+            "share_input_output_layers",
+        )
+        if keys.get(key) is not None
+    }
+    given = {key: value for key, value in more.items() if value is not None}
+    given.setdefault("weight_dtype", keys.get("torch_dtype") or "bfloat16")
+    given.setdefault("context_length", keys.get("max_context_length") or 2048)
+    return Conditions(**of_model, **given)
+
+
+def measured(config: Config, assumed: Conditions) -> dict[str, Fraction]:
+    """Every cost of a model that exists.
+
+    Raises:
+        ValueError: If its layers differ in queries per KV head, which the forms do not know.
+    """
+    layers = geometry(config).layers
+    groups = {layer.num_query_heads // layer.num_kv_heads for layer in layers}
+    if len(groups) > 1:
+        raise ValueError("the layers of this model differ in queries per KV head")
+    shape = Shape(
+        len(layers), config.model_dim, config.head_dim, groups.pop(), config.ffn_dim_divisor
+    )
+    kv_heads = sum(layer.num_kv_heads for layer in layers)
+    units = sum(layer.ffn_dim for layer in layers) // config.ffn_dim_divisor
+    return {n: q.value(shape, assumed, kv_heads, units) for n, q in QUANTITIES.items()}
+
+
+def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any]) -> Space:
+    """A space with some of its values replaced.
+
+    With a depth or a width of one's own, the space's ratio of the two no longer holds.
+
+    Raises:
+        elmcfg.search.space.SpaceError: If that makes no space.
+    """
+    values = space.model_dump(by_alias=True, exclude={"name", "description"})
+    values |= axes
+    values["schedule"] = values["schedule"] | schedule
+    if {"num_transformer_layers", "model_dim"} & set(axes):
+        values["aspect_ratio"] = None
+    if axes or schedule:
+        return make_space(values)
+    return space
+
+
+def around(config: Config, found: Inference, space: Space) -> Space:
+    """A space of models like this one: its recipe with each control point 80 % to 120 %.
+
+    Args:
+        config: The model.
+        found: Its recipe.
+        space: Where depths and widths come from.
+    """
+    ratio = config.model_dim / config.num_transformer_layers
+    return make_space(
+        {
+            "num_transformer_layers": space.model_dump(by_alias=True)["num_transformer_layers"],
+            "model_dim": space.model_dump(by_alias=True)["model_dim"],
+            "head_dim": config.head_dim,
+            "num_gqa_groups": found.queries_per_kv_head,
+            "ffn_dim_divisor": config.ffn_dim_divisor,
+            "qkv_multipliers": _axes(found.qkv),
+            "ffn_multipliers": _axes(found.ffn),
+            "aspect_ratio": {"from": ratio * _ASPECT_AROUND[0], "to": ratio * _ASPECT_AROUND[1]},
+            "schedule": {
+                "decimals": found.ffn.decimals,
+                "frame_qkv_multiplier": found.qkv.frame,
+                "frame_ffn_multiplier": found.ffn.frame,
+            },
+        }
+    )
+
+
+def _axes(fit: Fit) -> list[list[float]]:
+    return [
+        sorted({point, *(max(0.01, round(float(f) * point, 2)) for f in _AROUND)})
+        for point in fit.points
+    ]
+
+
+def is_allowed(shape: Shape, assumed: Conditions, multiple_of: int) -> bool:
+    """Whether every width is a multiple of a number, and quantization leaves no matrix out."""
+    widths = (shape.model_dim, shape.head_dim * shape.queries_per_kv_head, shape.divisor)
+    if any(width % multiple_of for width in widths):
+        return False
+    if assumed.cache_dtype.startswith("q") and shape.head_dim % 64:
+        return False
+    return not assumed.weight_dtype.startswith("q") or shape.is_quantizable()
+
+
+def config_of(design: Design, schedule: SpaceSchedule, keys: Mapping[str, Any]) -> Config:
+    """The config of a design.
+
+    Args:
+        design: A design of a space.
+        schedule: The space's.
+        keys: Other keys of the config.
+
+    Raises:
+        elmcfg.InvalidConfigError: If the other keys are not valid.
+    """
+    s = design.shape
+    values: dict[str, Any] = {
+        **keys,
+        "num_transformer_layers": s.layers,
+        "model_dim": s.model_dim,
+        "head_dim": s.head_dim,
+        "vocab_size": keys.get("vocab_size") or 32000,
+        "num_gqa_groups": s.queries_per_kv_head,
+        "ffn_dim_divisor": s.divisor,
+        "qkv_multipliers": design.qkv,
+        "ffn_multipliers": design.ffn,
+    }
+    values.pop("schedule", None)
+    if not len(design.qkv) == len(design.ffn) == s.layers and schedule != SpaceSchedule():
+        values["schedule"] = schedule.model_dump()
+    return checked(values)
+
+
+def costs_of(
+    design: Design, assumed: Conditions, names: Sequence[str] = tuple(QUANTITIES)
+) -> dict[str, Fraction]:
+    """The costs of a design, by name."""
+    wanted: list[Quantity] = [QUANTITIES[name] for name in names]
+    return {
+        q.name: q.value(design.shape, assumed, design.kv_heads, design.ffn_units) for q in wanted
+    }
