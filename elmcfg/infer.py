@@ -189,7 +189,7 @@ def _guesses(
     around = [
         sorted(
             (round(x * 100) + shift for shift in range(-3, 4)),
-            key=lambda v: (_coarseness(v), abs(v / 100 - x)),  # noqa: B023  # used at once
+            key=lambda v: (_coarseness(v), abs(v / 100 - x)),
         )
         for x in (first, last)
     ]
@@ -252,7 +252,7 @@ def _candidates(
     everywhere = _common(stretches)
     for grid in _GRIDS:
         yield from (((v / 100,), None) for v in _multiples(everywhere, grid))
-    frames = [None]
+    frames: list[int | None] = [None]
     if widths[0] == widths[-1] and n > 4:
         frames += [next((v for g in _GRIDS for v in _multiples(stretches[0], g)), None)]
     for frame in frames:

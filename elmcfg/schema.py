@@ -1,7 +1,7 @@
-"""The JSON Schema of variant files, generated from the Pydantic models.
+"""The JSON Schemas of variant files and search spaces, generated from the Pydantic models.
 
-``schemas/variant.schema.json`` is this module's output, committed so that editors and other
-validators can use it; ``python -m elmcfg.schema`` writes it again.
+``schemas/`` is this module's output, committed so that editors and other validators can use it;
+``python -m elmcfg.schema`` writes it again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import Any
 
 from elmcfg.config import Config
 from elmcfg.document import write_atomically
+from elmcfg.search.space import Space
 from elmcfg.sources import VARIANT_SCHEMA, data_folder
+
+SPACE_SCHEMA = "space.schema.json"
 
 
 def variant_schema() -> dict[str, Any]:
@@ -30,10 +33,21 @@ def variant_schema() -> dict[str, Any]:
     }
 
 
-def text() -> str:
-    """The schema as the text of the file."""
-    return json.dumps(variant_schema(), indent=2, sort_keys=False) + "\n"
+def space_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a search space (``elmcfg scale --space FILE``)."""
+    schema = Space.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+SCHEMAS = {VARIANT_SCHEMA: variant_schema, SPACE_SCHEMA: space_schema}
+"""Name of each schema file, and what makes it."""
+
+
+def text(name: str = VARIANT_SCHEMA) -> str:
+    """A schema as the text of its file."""
+    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=False) + "\n"
 
 
 if __name__ == "__main__":
-    write_atomically(data_folder("schemas") / VARIANT_SCHEMA, text(), overwrite=True)
+    for file in SCHEMAS:
+        write_atomically(data_folder("schemas") / file, text(file), overwrite=True)

@@ -1,5 +1,6 @@
 """The front of a space, against its definition."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -27,11 +28,7 @@ def test_the_front_is_what_no_design_beats(
     batch: int,
 ) -> None:
     space, bounds, _ = problem
-    fitting = [
-        d
-        for d in every_design(space)
-        if all(b.holds(value(b.quantity, d)) for b in bounds)
-    ]
+    fitting = [d for d in every_design(space) if all(b.holds(value(b.quantity, d)) for b in bounds)]
     costs: dict[tuple[Fraction, ...], int] = {}
     for d in fitting:
         point = tuple(-a.sense * value(a.quantity, d) for a in axes)
@@ -40,7 +37,7 @@ def test_the_front_is_what_no_design_beats(
     # By definition: for every pair.
     no_worse = (points[:, None] <= points[None, :]).all(axis=2)
     beaten = (no_worse & (points[:, None] < points[None, :]).any(axis=2)).any(axis=0)
-    wanted = {p: n for (p, n), lost in zip(costs.items(), beaten, strict=True) if not lost}
+    wanted = {p: n for (p, n), lost in zip(costs.items(), np.atleast_1d(beaten), strict=True) if not lost}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pareto, "_BATCH", batch)
@@ -84,6 +81,6 @@ def test_a_spread_keeps_the_ends_and_is_spread() -> None:
     assert (chosen[0], chosen[-1]) == (front.designs[0], front.designs[-1])
     kv = [float(value(QUANTITIES["kv-cache"], d)) for d in chosen]
     assert kv == sorted(kv, reverse=True)
-    gaps = [a - b for a, b in zip(kv, kv[1:], strict=False)]
+    gaps = [a - b for a, b in itertools.pairwise(kv)]
     assert max(gaps) < 0.5 * (kv[0] - kv[-1])
     assert pareto.spread(front, CONDITIONS, 10_000) == list(front.designs)

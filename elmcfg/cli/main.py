@@ -16,13 +16,15 @@ _COMMANDS = {
     "scale": "elmcfg.cli.scale",
     "build-and-run": "elmcfg.cli.build_and_run",
     "show": "elmcfg.cli.show",
+    "diff": "elmcfg.cli.diff",
     "explain": "elmcfg.cli.explain",
 }
 _SUMMARIES = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
-    "scale": "Make a layer-wise-scaled variant from a recipe.",
+    "scale": "Make a layer-wise-scaled variant, from a recipe or to a budget.",
     "build-and-run": "Build the MLX model of a config and prove it.",
-    "show": "Show a config layer by layer, with its costs.",
+    "show": "Show configs layer by layer, with their costs.",
+    "diff": "Show what two configs differ in, by layer and in cost.",
     "explain": "Explain a diagnostic code.",
 }
 
@@ -65,6 +67,7 @@ def cli() -> None:
       elmcfg validate variants/              all configs of a folder
       elmcfg show openelm-270m               layers and costs
       elmcfg scale --layers 16 --model-dim 1280 -o mine.yaml
+      elmcfg scale --target-params 600M --max-kv-cache 48MiB
       elmcfg build-and-run mine.yaml         build it in MLX and prove it
       elmcfg explain ELM203                  what a code means
 

@@ -10,15 +10,25 @@ from typing import Any
 import click
 
 from elmcfg import __version__
-from elmcfg.cli.common import config_argument, fail, format_option, note, quiet_option, say
+from elmcfg.cli.common import (
+    config_argument,
+    fail,
+    format_option,
+    note,
+    quiet_option,
+    say,
+    width,
+)
 from elmcfg.cli.scale_options import Command, model_options, recipe_options, search_options
 from elmcfg.config import Config
 from elmcfg.costs import cost
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.document import write_atomically
 from elmcfg.formats import hub, variant
+from elmcfg.hardware import of_model
 from elmcfg.profiles import PROFILES
-from elmcfg.render import machine
+from elmcfg.render import beside, machine
+from elmcfg.render.style import Style
 from elmcfg.scaling import checked, recipe, scale, select_layers
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
@@ -92,8 +102,17 @@ def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags
         raise click.UsageError("--format csv is for a search; give a budget, or --format json")
     config = _config(given)
     write(text(config, format_), output, force)
+    told(config, given, output, quiet)
+
+
+def told(config: Config, given: dict[str, Any], output: Path | None, quiet: bool) -> None:
+    """What was written, and bounds of its speed where a machine is named, on standard error."""
+    spent = cost(config, context_length=given.get("context_length"))
     if output is not None and not quiet:
-        note(f"wrote {output}: {cost(config).parameters.total:,} parameters")
+        note(f"wrote {output}: {spent.parameters.total:,} parameters")
+    if "hardware" in given:
+        bound = of_model(given["hardware"], config, spent)
+        note(beside.roofline(config.name or "this model", bound, Style(colour=False), width()))
 
 
 def _is_search(given: dict[str, Any]) -> bool:

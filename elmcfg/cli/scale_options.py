@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from elmcfg import units
+from elmcfg.hardware import Machine, machine
 from elmcfg.search.budgets import ALIASES, QUANTITIES, WEIGHT_BYTES
 
 Function = Callable[..., None]
@@ -38,9 +39,7 @@ class Whole(click.ParamType[Any]):
 
     name = "N|RANGE"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """An int, a list of ints, or a mapping with ``from``, ``to`` and maybe ``step``."""
         try:
             parts = str(value).split(",")
@@ -54,9 +53,7 @@ class Multipliers(click.ParamType[Any]):
 
     name = "NUMBERS"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """A list of floats and of mappings with ``from``, ``to`` and maybe ``step``."""
         try:
             return tuple(_values(part, float) for part in str(value).split(","))
@@ -123,7 +120,11 @@ class AmountOf(click.ParamType[Amount]):
     name = "AMOUNT"
 
     def __init__(self, unit: str) -> None:
-        self._parse = {"bytes": units.size, "channels/layer": units.fraction}.get(unit, units.count)
+        parsers: dict[str, Callable[[str], int | Fraction]] = {
+            "bytes": units.size,
+            "channels/layer": units.fraction,
+        }
+        self._parse = parsers.get(unit, units.count)
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -138,14 +139,27 @@ class AmountOf(click.ParamType[Amount]):
             self.fail(str(error), param, ctx)
 
 
+class Hardware(click.ParamType[Machine]):
+    """``h100``, or ``400GB/s,14TFLOPS``."""
+
+    name = "NAME|BANDWIDTH,FLOPS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Machine:
+        """A machine."""
+        try:
+            return value if isinstance(value, Machine) else machine(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Cost(click.ParamType[str]):
     """The name of a cost."""
 
     name = "COST"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name without alias."""
         name = ALIASES.get(str(value), str(value))
         if name not in QUANTITIES:
@@ -272,7 +286,7 @@ search_options = _together(
     option("--count", type=click.IntRange(1, 1000), help="How many designs to give."),
     option("--plot", type=click.Path(path_type=Path, dir_okay=False),
            help="Draw the front (.svg, .png or .pdf)."),
-    option("--hardware", metavar="NAME|BANDWIDTH,FLOPS",
+    option("--hardware", type=Hardware(),
            help="Bound the times of prefill and decode on this machine."),
 )  # fmt: skip
 

@@ -11,13 +11,14 @@ from typing import Any, NoReturn
 import click
 
 from elmcfg.cli.common import config_argument, fail, note, say
-from elmcfg.cli.scale import as_flags, config_keys, text, write
+from elmcfg.cli.scale import as_flags, config_keys, text, told, write
 from elmcfg.cli.scale_options import Amount
 from elmcfg.config import Config
 from elmcfg.costs import cost
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.geometry import geometry
 from elmcfg.infer import infer
+from elmcfg.linter import load
 from elmcfg.profiles import profile
 from elmcfg.render import designs as drawn
 from elmcfg.render import machine
@@ -25,7 +26,8 @@ from elmcfg.scaling import recipe
 from elmcfg.search import engine, infeasible, pareto, problem
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal
 from elmcfg.search.reference import RELEASED, Reference, reference
-from elmcfg.search.space import Space, SpaceError, load_space
+from elmcfg.search.space import Space, load_space
+from elmcfg.sources import shipped
 
 _AXES = (
     "num_transformer_layers", "model_dim", "head_dim", "num_gqa_groups", "ffn_dim_divisor",
@@ -59,9 +61,7 @@ class Task:
     @property
     def rule(self) -> engine.Rule:
         """Which shapes are allowed."""
-        return partial(
-            problem.is_allowed, assumed=self.conditions, multiple_of=self.multiple_of
-        )
+        return partial(problem.is_allowed, assumed=self.conditions, multiple_of=self.multiple_of)
 
     def config(self, design: engine.Design) -> Config:
         """The config of a design."""
@@ -73,9 +73,7 @@ class Task:
         return list(dict.fromkeys([*names, *([self.goal.quantity.name] if self.goal else [])]))
 
 
-def run(
-    given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool
-) -> None:
+def run(given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool) -> None:
     """Search, and write what was found."""
     try:
         task = _task(given)
@@ -107,8 +105,9 @@ def _task(given: dict[str, Any]) -> Task:
         keys = {k: v for k, v in inherited.items() if k not in (*_AXES, "schedule")} | keys
         if "space" not in given:
             space = problem.around(config, found, space)
-        like = reference(geometry(config), given["base"])
-        of_source = problem.measured(config, _conditions(given, keys))
+        shape = geometry(config)
+        like = reference(shape, given["base"])
+        of_source = problem.measured(shape, config.ffn_dim_divisor, _conditions(given, keys))
     if "profile" in given:
         form = profile(given["profile"]).keys(space.layers[-1])
         if len(form["ffn_multipliers"]) > 5:
@@ -159,7 +158,9 @@ def _limits(given: dict[str, Any]) -> list[problem.Limit]:
 
 
 def _goal(given: dict[str, Any]) -> Goal | None:
-    wanted = [(given[key], sense) for key, sense in (("minimize", -1), ("maximize", 1)) if key in given]
+    wanted = [
+        (given[key], sense) for key, sense in (("minimize", -1), ("maximize", 1)) if key in given
+    ]
     if len(wanted) > 1:
         raise click.UsageError("one of --minimize and --maximize; bound the other, or use --pareto")
     return Goal(QUANTITIES[wanted[0][0]], wanted[0][1]) if wanted else None
@@ -203,8 +204,10 @@ def _pareto(
     if "plot" in given:
         from elmcfg.render import plots
 
-        write_plot = partial(plots.front, front, task.conditions)
-        plots.save(write_plot, given["plot"], force)
+        released = [name for name in shipped() if name.startswith("openelm-")]
+        known = [(name, geometry(load(name))) for name in released]
+        draw = partial(plots.front, front, task.conditions, known)
+        plots.save(draw, given["plot"], force)
     chosen = list(front.designs)
     if "count" in given:
         chosen = pareto.spread(front, task.conditions, given["count"])
@@ -235,8 +238,7 @@ def _write(
     elif output is None or ("count" not in given and "pareto" not in given):
         config = task.config(chosen[0])
         write(text(config, format_, remark), output, force)
-        if output is not None and not quiet:
-            note(f"wrote {output}: {cost(config).parameters.total:,} parameters")
+        told(config, given, output, quiet)
     else:
         _write_many(task, chosen, output, force, format_, quiet, remark)
 

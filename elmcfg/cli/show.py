@@ -2,44 +2,122 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import click
 
-from elmcfg.cli.common import config_argument, format_option, out_style, say, width
-from elmcfg.costs import cost
+from elmcfg.cli.common import config_argument, fail, format_option, note, out_style, say, width
+from elmcfg.cli.scale_options import Hardware
+from elmcfg.config import Config
+from elmcfg.costs import Cost, cost
 from elmcfg.geometry import geometry
-from elmcfg.render import machine, tables
+from elmcfg.hardware import Machine, Roofline, of_model
+from elmcfg.render import beside, charts, tables
+from elmcfg.render import machine as values
 from elmcfg.sources import shipped
 
 
+def _list_hardware(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        say(beside.machines())
+        ctx.exit()
+
+
 @click.command("show")
-@click.argument("source", required=False, metavar="CONFIG")
+@click.argument("sources", nargs=-1, metavar="[CONFIG]...")
 @click.option(
     "--context-length",
     type=click.IntRange(min=1),
     help="Tokens of context for the KV cache and the FLOPs.  [default: max_context_length]",
 )
+@click.option(
+    "--hardware",
+    type=Hardware(),
+    help="Bound the times of prefill and decode on this machine, such as h100 or 400GB/s,14TFLOPS.",
+)
+@click.option(
+    "--list-hardware", is_flag=True, is_eager=True, expose_value=False, callback=_list_hardware,
+    help="Show the named machines, with sources.",
+)  # fmt: skip
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw .svg, .png or .pdf."
+)
+@click.option("--force", is_flag=True, help="Replace the picture if it is there.")
 @format_option("text", "json")
-def command(source: str | None, context_length: int | None, format_: str) -> None:
+def command(
+    sources: tuple[str, ...],
+    context_length: int | None,
+    hardware: Machine | None,
+    plot: Path | None,
+    force: bool,
+    format_: str,
+) -> None:
     r"""Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
 
-    Multipliers are shown as asked → as got where rounding moved them.
+    Multipliers are shown as asked → as got where rounding moved them. Σ weights and Σ kv are the
+    bytes of all layers so far, the embedding table included. Several configs are drawn side by
+    side.
 
     \b
     Examples:
       elmcfg show
       elmcfg show openelm-270m
       elmcfg show config.json --context-length 4096
+      elmcfg show openelm-270m uniform-270m --plot both.svg
+      elmcfg show openelm-1_1b --hardware m4-max
       elmcfg show mine.yaml --format json
     """
-    if source is None:
+    if not sources:
         say("\n".join(shipped()))
         return
-    config = config_argument(source)
-    shape, spent = geometry(config), cost(config, context_length=context_length)
+    configs = [config_argument(source) for source in sources]
+    spent = [cost(config, context_length=context_length) for config in configs]
+    bounds = (
+        [of_model(hardware, *pair) for pair in zip(configs, spent, strict=True)]
+        if hardware
+        else None
+    )
+    if plot is not None:
+        _plot(sources, configs, plot, force)
     if format_ == "json":
-        say(machine.text(machine.shown(config, shape, spent)))
+        _json(configs, spent, bounds)
         return
-    style, columns = out_style(), width()
+    if len(configs) == 1:
+        _one(sources[0], configs[0], spent[0])
+    else:
+        shapes = [geometry(config) for config in configs]
+        say(charts.side_by_side(sources, shapes, out_style(), width()))
+        say("\n" + beside.costs_beside(sources, spent, out_style()))
+    for source, bound in zip(sources, bounds or (), strict=False):
+        say("\n" + beside.roofline(source, bound, out_style(), width()))
+
+
+def _one(source: str, config: Config, spent: Cost) -> None:
+    shape, style, columns = geometry(config), out_style(), width()
     say(tables.title(config, shape, source, columns))
-    say("\n" + tables.layers(shape, spent, style, columns))
+    table = tables.layers(shape, spent, style, columns)
+    say("\n" + table)
+    if not tables.has_bars(shape, spent, columns):
+        say("\n" + charts.side_by_side([config.name or source], [shape], style, columns))
     say("\n" + tables.costs(spent, config.torch_dtype, style, columns))
+
+
+def _json(configs: list[Config], spent: list[Cost], bounds: list[Roofline] | None) -> None:
+    shown = [
+        values.shown(config, geometry(config), c) for config, c in zip(configs, spent, strict=True)
+    ]
+    for one, bound in zip(shown, bounds or (), strict=False):
+        one["roofline"] = values.roofline(bound)
+    say(values.text(shown[0] if len(shown) == 1 else {"configs": shown}))
+
+
+def _plot(sources: tuple[str, ...], configs: list[Config], path: Path, force: bool) -> None:
+    from elmcfg.render import plots  # matplotlib is for those who draw
+
+    draw = partial(plots.layers, sources, [geometry(config) for config in configs])
+    try:
+        plots.save(draw, path, force)
+    except plots.PlotError as error:
+        fail(str(error), 2)
+    note(f"wrote {path}")

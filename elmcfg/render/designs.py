@@ -161,7 +161,9 @@ def proof(space: str | None, result: Result, found: Sequence[Relaxation]) -> str
     helpful = [r for r in found if r.nearest is not None]
     if helpful:
         names = " or ".join(r.bound.flag.split()[0] for r in helpful)
-        lines.append(f"  binding: {names}; relax one as far as its nearest design, or widen --space")
+        lines.append(
+            f"  binding: {names}; relax one as far as its nearest design, or widen --space"
+        )
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from elmcfg.diagnostics import Diagnostic, Severity
 if TYPE_CHECKING:
     from elmcfg.costs import Cost
     from elmcfg.geometry import Geometry
+    from elmcfg.hardware import Roofline
     from elmcfg.proof import Report
 
 
@@ -64,6 +65,11 @@ def cost_values(cost: Cost) -> dict[str, Any]:
 def scaled(config: Config, cost: Cost) -> dict[str, Any]:
     """What ``scale`` made."""
     return {"config": config_values(config), "cost": cost_values(cost), "candidates": []}
+
+
+def roofline(bound: Roofline) -> dict[str, Any]:
+    """Bounds of time on a machine."""
+    return dataclasses.asdict(bound)
 
 
 def shown(config: Config, shape: Geometry, cost: Cost) -> dict[str, Any]:

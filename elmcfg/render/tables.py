@@ -59,29 +59,54 @@ def _multiplier(asked: float, got: float) -> str:
     return f"{asked:.2f}" if abs(asked - got) < 0.005 else f"{asked:.2f} → {got:.2f}"
 
 
+def _layer_rows(shape: Geometry, cost: Cost) -> list[str]:
+    """The table of layers, without bars."""
+    head = (
+        "layer", "query", "kv", "ffn_dim", "qkv_mult", "ffn_mult", "parameters", "Σ weights",
+        "kv B/token", "Σ kv",
+    )  # fmt: skip
+    width = cost.weight_bytes // cost.parameters.total
+    rows = [head]
+    weights, cache = cost.parameters.embedding * width, 0
+    for layer, spent in zip(shape.layers, cost.layers, strict=True):
+        weights += spent.parameters * width
+        cache += spent.kv_cache_bytes_per_token
+        rows.append(
+            (
+                str(layer.index),
+                str(layer.num_query_heads),
+                str(layer.num_kv_heads),
+                f"{layer.ffn_dim:,}",
+                _multiplier(layer.qkv_multiplier, layer.effective_qkv_multiplier),
+                _multiplier(layer.ffn_multiplier, layer.effective_ffn_multiplier),
+                f"{spent.parameters:,}",
+                binary(weights),
+                f"{spent.kv_cache_bytes_per_token:,}",
+                f"{cache:,}",
+            )
+        )
+    return columns(rows)
+
+
+def _room(row: str, width: int) -> int:
+    return min((width - len(row) - 4) // 2, _MOST_BAR_WIDTH)
+
+
+def has_bars(shape: Geometry, cost: Cost, width: int) -> bool:
+    """Whether :func:`layers` has room for bars."""
+    return _room(_layer_rows(shape, cost)[0], width) >= _LEAST_BAR_WIDTH
+
+
 def layers(shape: Geometry, cost: Cost, style: Style, width: int) -> str:
     """One line per layer: its integers, its multipliers as asked → as got, its costs, and bars.
 
-    The bars, of query heads and feed-forward width, take what room ``width`` columns leave.
+    ``Σ weights`` are the bytes of the embedding table and of all layers up to this one, ``Σ kv``
+    the KV bytes per token of all layers up to this one: where to cut a model that is to be spread
+    over devices. The bars, of query heads and feed-forward width, take what room ``width`` columns
+    leave.
     """
-    head = (
-        "layer", "query", "kv", "ffn_dim", "qkv_mult", "ffn_mult", "parameters", "kv B/token",
-    )  # fmt: skip
-    rows = [
-        (
-            str(layer.index),
-            str(layer.num_query_heads),
-            str(layer.num_kv_heads),
-            f"{layer.ffn_dim:,}",
-            _multiplier(layer.qkv_multiplier, layer.effective_qkv_multiplier),
-            _multiplier(layer.ffn_multiplier, layer.effective_ffn_multiplier),
-            f"{spent.parameters:,}",
-            f"{spent.kv_cache_bytes_per_token:,}",
-        )
-        for layer, spent in zip(shape.layers, cost.layers, strict=True)
-    ]
-    table = columns([head, *rows])
-    room = min((width - len(table[0]) - 4) // 2, _MOST_BAR_WIDTH)
+    table = _layer_rows(shape, cost)
+    room = _room(table[0], width)
     if room >= _LEAST_BAR_WIDTH:
         most_heads = max(layer.num_query_heads for layer in shape.layers)
         most_ffn = max(layer.ffn_dim for layer in shape.layers)

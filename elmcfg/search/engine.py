@@ -9,6 +9,7 @@ none is looked at twice.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -54,16 +55,36 @@ class Table:
     """Every design of one shape: any attention sum goes with any feed-forward sum."""
 
     shape: Shape
-    attention: Sums
-    ffn: Sums
     attention_schedules: Schedules
     ffn_schedules: Schedules
     difference: float
 
     @property
+    def attention(self) -> Sums:
+        """KV heads of all layers together."""
+        s = self.shape
+        return self.attention_schedules.sums(s.model_dim, s.head_dim * s.queries_per_kv_head)
+
+    @property
+    def ffn(self) -> Sums:
+        """Feed-forward divisors of all layers together."""
+        return self.ffn_schedules.sums(self.shape.model_dim, self.shape.divisor)
+
+    @property
     def designs(self) -> int:
         """Designs of this shape."""
-        return int(self.attention.counts_below[-1]) * int(self.ffn.counts_below[-1])
+        return len(self.attention_schedules.points) * len(self.ffn_schedules.points)
+
+    def may_fit(self, bounds: Sequence[Bound], conditions: Conditions) -> bool:
+        """False if plainly no design keeps to the bounds: told by the ends of both halves alone."""
+        s = self.shape
+        heads = self.attention_schedules.reach(s.model_dim, s.head_dim * s.queries_per_kv_head)
+        units = self.ffn_schedules.reach(s.model_dim, s.divisor)
+        return all(
+            (b.most is None or b.quantity.value(s, conditions, heads[0], units[0]) <= b.most)
+            and (b.least is None or b.quantity.value(s, conditions, heads[1], units[1]) >= b.least)
+            for b in bounds
+        )
 
     def design(self, row: int, position: int) -> Design:
         """The design kept for one attention sum and one feed-forward sum."""
@@ -100,20 +121,11 @@ def tables(space: Space, reference: Reference = RELEASED) -> Iterator[Table]:
         if depth != last:
             attention_schedules, ffn_schedules = schedules("qkv", depth), schedules("ffn", depth)
             last = depth
-        ffn = {divisor: ffn_schedules.sums(width, divisor) for divisor in space.divisors}
-        for head_dim in space.head_dims:
-            for groups in space.queries_per_kv_head:
-                attention = attention_schedules.sums(width, head_dim * groups)
-                for divisor in space.divisors:
-                    shape = Shape(depth, width, head_dim, groups, divisor)
-                    yield Table(
-                        shape,
-                        attention,
-                        ffn[divisor],
-                        attention_schedules,
-                        ffn_schedules,
-                        reference.of_shape(shape),
-                    )
+        for head_dim, groups, divisor in itertools.product(
+            space.head_dims, space.queries_per_kv_head, space.divisors
+        ):
+            shape = Shape(depth, width, head_dim, groups, divisor)
+            yield Table(shape, attention_schedules, ffn_schedules, reference.of_shape(shape))
 
 
 def rows_and_columns(table: Table, form: Linear) -> tuple[Integers, Integers]:
@@ -179,6 +191,8 @@ class Best:
 
     def add(self, table: Table) -> None:
         """Search one shape."""
+        if not table.may_fit(self.bounds, self.conditions):
+            return
         first, end = self.window(table)
         spans = table.ffn.counts_below[end] - table.ffn.counts_below[first]
         self.feasible += int((table.attention.counts * spans).sum())

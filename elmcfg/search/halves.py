@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elmcfg import schedule
+from elmcfg.geometry import make_divisible
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -152,9 +153,22 @@ class Schedules:
         self.points: Floats = points[:, order].T
         self.differences: Floats = differences[order]
         self._table, self._index = _tabled(values[:, order], decimals)
+        self._ends = (float(self._table[0]), float(self._table[-1]))
+        self._known: dict[tuple[int, int], Sums] = {}
+
+    def reach(self, model_dim: int, divisor: int) -> tuple[int, int]:
+        """What no sum is below and what none is above: rounding never reverses an order."""
+        least, most = (make_divisible(model_dim * m, divisor) // divisor for m in self._ends)
+        return least * len(self._index), most * len(self._index)
 
     def sums(self, model_dim: int, divisor: int) -> Sums:
         """The distinct sums for a width and a divisor, both in channels."""
+        known = self._known.get((model_dim, divisor))
+        if known is None:
+            known = self._known[model_dim, divisor] = self._sums(model_dim, divisor)
+        return known
+
+    def _sums(self, model_dim: int, divisor: int) -> Sums:
         in_divisors = widths(model_dim * self._table, divisor)
         # The smallest type that holds the sum: reading the table is what takes the time.
         largest = int(in_divisors.max()) * len(self._index)

@@ -138,7 +138,9 @@ class _Collector:
 
     def _points(self, table: Table, rows: Integers, first: Integers, end: Integers) -> _Points:
         forms = [axis.quantity.form(table.shape, self.conditions) for axis in self.axes]
-        slopes = [-axis.sense * form.per_ffn_unit for axis, form in zip(self.axes, forms, strict=True)]
+        slopes = [
+            -axis.sense * form.per_ffn_unit for axis, form in zip(self.axes, forms, strict=True)
+        ]
         counts = None
         if all(slope <= 0 for slope in slopes) or all(slope >= 0 for slope in slopes):
             # In a row the costs rise together, so one end beats the rest; or none of them moves.
@@ -161,9 +163,7 @@ class _Collector:
         return _Points(
             costs,
             table.attention.counts[rows] * spans,
-            table.difference
-            + table.attention.differences[rows]
-            + table.ffn.differences[positions],
+            table.difference + table.attention.differences[rows] + table.ffn.differences[positions],
             np.stack([np.full(len(rows), self.number), rows, positions], axis=1),
         )
 

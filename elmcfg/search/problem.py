@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from elmcfg.config import Config
-from elmcfg.geometry import geometry
+from elmcfg.geometry import Geometry
 from elmcfg.infer import Fit, Inference
 from elmcfg.scaling import checked
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Quantity, Shape
@@ -97,22 +97,24 @@ def conditions(keys: Mapping[str, Any], **more: Any) -> Conditions:
     return Conditions(**of_model, **given)
 
 
-def measured(config: Config, assumed: Conditions) -> dict[str, Fraction]:
+def measured(shape: Geometry, divisor: int, assumed: Conditions) -> dict[str, Fraction]:
     """Every cost of a model that exists.
+
+    Args:
+        shape: The model.
+        divisor: Of its feed-forward widths.
+        assumed: What the costs assume beside it.
 
     Raises:
         ValueError: If its layers differ in queries per KV head, which the forms do not know.
     """
-    layers = geometry(config).layers
-    groups = {layer.num_query_heads // layer.num_kv_heads for layer in layers}
+    groups = {layer.num_query_heads // layer.num_kv_heads for layer in shape.layers}
     if len(groups) > 1:
         raise ValueError("the layers of this model differ in queries per KV head")
-    shape = Shape(
-        len(layers), config.model_dim, config.head_dim, groups.pop(), config.ffn_dim_divisor
-    )
-    kv_heads = sum(layer.num_kv_heads for layer in layers)
-    units = sum(layer.ffn_dim for layer in layers) // config.ffn_dim_divisor
-    return {n: q.value(shape, assumed, kv_heads, units) for n, q in QUANTITIES.items()}
+    one = Shape(len(shape.layers), shape.model_dim, shape.head_dim, groups.pop(), divisor)
+    kv_heads = sum(layer.num_kv_heads for layer in shape.layers)
+    units = sum(layer.ffn_dim for layer in shape.layers) // divisor
+    return {n: q.value(one, assumed, kv_heads, units) for n, q in QUANTITIES.items()}
 
 
 def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any]) -> Space:

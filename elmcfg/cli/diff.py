@@ -1,0 +1,40 @@
+"""``elmcfg diff``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from elmcfg.cli.common import config_argument, format_option, out_style, say
+from elmcfg.comparison import compare
+from elmcfg.render import beside, machine
+
+
+@click.command("diff")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option(
+    "--context-length",
+    type=click.IntRange(min=1),
+    help="Tokens of context for the KV cache and the FLOPs.  [default: the longer of the two]",
+)
+@format_option("text", "json")
+def command(first: str, second: str, context_length: int | None, format_: str) -> None:
+    r"""Show what two configs differ in, by layer and in cost.
+
+    The models are compared, not the files: a recipe and the lists it makes are the same.
+
+    \b
+    Examples:
+      elmcfg diff openelm-270m uniform-270m
+      elmcfg diff openelm-1_1b mine.yaml --context-length 4096
+      elmcfg diff a.yaml b.yaml --format json
+
+    Exit codes: 0 compared, alike or not, 1 a config is not valid, 2 no such file.
+    """
+    found = compare(config_argument(first), config_argument(second), context_length=context_length)
+    if format_ == "json":
+        say(machine.text({"same": found.is_empty, **dataclasses.asdict(found)}))
+    else:
+        say(beside.comparison(found, (first, second), out_style()))
