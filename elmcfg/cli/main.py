@@ -29,6 +29,12 @@ _SUMMARIES = {
 }
 
 
+def _with_paragraphs(command: click.Command) -> click.Command:
+    """Docstrings are raw, so click's mark for a paragraph to leave as it is stands in them spelt."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    return command
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -37,7 +43,7 @@ class _Commands(click.Group):
         if name not in _COMMANDS:
             return None
         command: click.Command = import_module(_COMMANDS[name]).command
-        return command
+        return _with_paragraphs(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,6 +80,9 @@ def cli() -> None:
     A CONFIG is a path, - for standard input, or the name of a shipped variant.
     Exit codes: 0 fine, 1 a problem was found, 2 called wrongly.
     """
+
+
+_with_paragraphs(cli)
 
 
 def main() -> NoReturn:

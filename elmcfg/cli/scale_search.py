@@ -115,7 +115,7 @@ def _task(given: dict[str, Any]) -> Task:
                 f"the profile {given['profile']} is a list made for one depth, which no search "
                 "varies; give --layers and --model-dim instead of a budget"
             )
-        axes = {k: v for k, v in form.items() if k in _AXES} | axes
+        axes = {k: problem.near(v) for k, v in form.items() if k in _AXES} | axes
         schedule = form.get("schedule", {}) | schedule
         like = Reference(
             given["profile"], form["qkv_multipliers"], form["ffn_multipliers"], like.aspect_ratio

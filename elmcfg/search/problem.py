@@ -9,8 +9,9 @@ from typing import Any
 
 from elmcfg.config import Config
 from elmcfg.geometry import Geometry
-from elmcfg.infer import Fit, Inference
+from elmcfg.infer import Inference
 from elmcfg.scaling import checked
+from elmcfg.schedule import is_control_points
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Quantity, Shape
 from elmcfg.search.engine import Design
 from elmcfg.search.space import Space, SpaceSchedule, make_space
@@ -120,13 +121,17 @@ def measured(shape: Geometry, divisor: int, assumed: Conditions) -> dict[str, Fr
 def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any]) -> Space:
     """A space with some of its values replaced.
 
-    With a depth or a width of one's own, the space's ratio of the two no longer holds.
+    With a depth or a width of one's own, the space's ratio of the two no longer holds. Depths of
+    the space that are too shallow for as many control points as are given are left out.
 
     Raises:
         elmcfg.search.space.SpaceError: If that makes no space.
     """
     values = space.model_dump(by_alias=True, exclude={"name", "description"})
     values |= axes
+    if "num_transformer_layers" not in axes:
+        points = len(values["qkv_multipliers"]), len(values["ffn_multipliers"])
+        values["num_transformer_layers"] = _deep_enough(space.layers, *points)
     values["schedule"] = values["schedule"] | schedule
     if {"num_transformer_layers", "model_dim"} & set(axes):
         values["aspect_ratio"] = None
@@ -146,13 +151,15 @@ def around(config: Config, found: Inference, space: Space) -> Space:
     ratio = config.model_dim / config.num_transformer_layers
     return make_space(
         {
-            "num_transformer_layers": space.model_dump(by_alias=True)["num_transformer_layers"],
-            "model_dim": space.model_dump(by_alias=True)["model_dim"],
+            "num_transformer_layers": _deep_enough(
+                space.layers, len(found.qkv.points), len(found.ffn.points)
+            ),
+            "model_dim": space.model_dims,
             "head_dim": config.head_dim,
             "num_gqa_groups": found.queries_per_kv_head,
             "ffn_dim_divisor": config.ffn_dim_divisor,
-            "qkv_multipliers": _axes(found.qkv),
-            "ffn_multipliers": _axes(found.ffn),
+            "qkv_multipliers": near(found.qkv.points),
+            "ffn_multipliers": near(found.ffn.points),
             "aspect_ratio": {"from": ratio * _ASPECT_AROUND[0], "to": ratio * _ASPECT_AROUND[1]},
             "schedule": {
                 "decimals": found.ffn.decimals,
@@ -163,10 +170,16 @@ def around(config: Config, found: Inference, space: Space) -> Space:
     )
 
 
-def _axes(fit: Fit) -> list[list[float]]:
+def _deep_enough(depths: Sequence[int], *counts: int) -> list[int]:
+    """Depths with room for so many control points."""
+    return [n for n in depths if all(k == n or is_control_points(k, n) for k in counts)]
+
+
+def near(points: Sequence[float]) -> list[list[float]]:
+    """Values of each control point from 80 % to 120 % of what it is, in steps of 5 %."""
     return [
         sorted({point, *(max(0.01, round(float(f) * point, 2)) for f in _AROUND)})
-        for point in fit.points
+        for point in points
     ]
 
 

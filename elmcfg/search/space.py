@@ -301,7 +301,7 @@ def _explained(error: ValidationError, document: Document | None, source: str) -
         span = document.span(place) if document else None
         where = f"{source}:{span.line}: " if span else (f"{source}: " if source else "")
         key = ".".join(str(part) for part in place)
-        message = problem["msg"].removeprefix("Value error, ")
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
         if problem["type"] == "extra_forbidden":
             message = "unknown key"
         elif isinstance(problem["input"], int | float | str):
