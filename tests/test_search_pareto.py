@@ -37,7 +37,8 @@ def test_the_front_is_what_no_design_beats(
     # By definition: for every pair.
     no_worse = (points[:, None] <= points[None, :]).all(axis=2)
     beaten = (no_worse & (points[:, None] < points[None, :]).any(axis=2)).any(axis=0)
-    wanted = {p: n for (p, n), lost in zip(costs.items(), np.atleast_1d(beaten), strict=True) if not lost}
+    lost = {point for point, gone in zip(costs, np.atleast_1d(beaten), strict=True) if gone}
+    wanted = {point: n for point, n in costs.items() if point not in lost}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pareto, "_BATCH", batch)
