@@ -147,6 +147,8 @@ def from_multipliers(values: Sequence[float]) -> Fit | None:
         values: One per layer, in layer widths over ``model_dim``.
     """
     n = len(values)
+    if min(values) <= 0:
+        return None  # rounded to nothing, which no point can say
     if len(set(values)) == 1:
         return Fit((values[0],), schedule.RELEASED_DECIMALS, None, Exactness.MULTIPLIERS)
     frame = values[0] if values[0] == values[-1] and n > 4 else None
@@ -154,6 +156,8 @@ def from_multipliers(values: Sequence[float]) -> Fit | None:
         for framed in (None, frame) if frame is not None else (None,):
             for decimals in (schedule.RELEASED_DECIMALS, None):
                 for points in _guesses(values, count, framed, decimals):
+                    if min(points) <= 0:
+                        continue
                     fit = Fit(points, decimals, framed, Exactness.MULTIPLIERS)
                     if fit.multipliers(n) == tuple(values):
                         return fit
@@ -235,7 +239,8 @@ def _from_widths(
             fit.points,
         ),
     )
-    return replace(best, differing=tuple(differing(best)))
+    missed = tuple(differing(best))
+    return replace(best, differing=missed, exactness=best.exactness if missed else Exactness.WIDTHS)
 
 
 def _candidates(

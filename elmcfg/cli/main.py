@@ -30,7 +30,7 @@ _SUMMARIES = {
 
 
 def _with_paragraphs(command: click.Command) -> click.Command:
-    """Docstrings are raw, so click's mark for a paragraph to leave as it is stands in them spelt."""
+    """Docstrings are raw: click's mark for a paragraph to leave as it is stands in them spelt."""
     command.help = (command.help or "").replace("\\b\n", "\b\n")
     return command
 

@@ -96,6 +96,7 @@ def _task(given: dict[str, Any]) -> Task:
     axes = {key: flags.pop(key) for key in _AXES if key in flags}
     schedule = flags.pop("schedule", {})
     keys = dict(flags)
+    problem.check_keys(keys)
     space = load_space(given.get("space", "default"))
     like, of_source = RELEASED, None
     if "base" in given:

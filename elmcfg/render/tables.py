@@ -170,11 +170,10 @@ def inference(found: Inference) -> str:
     lines = []
     for name, fit in (("qkv", found.qkv), ("ffn", found.ffn)):
         points = ", ".join(f"{p:g}" for p in fit.points)
-        how = {
-            "multipliers": "gives every multiplier",
-            "widths": "gives every width",
-            "nearest": f"all but {counted_layers(fit.differing)}",
-        }[fit.exactness.value]
+        given = "multiplier" if fit.exactness.value == "multipliers" else "width"
+        how = f"gives every {given}"
+        if fit.differing:
+            how += f" but of {counted_layers(fit.differing)}"
         lines.append(f"  {name}_multipliers: [{points}] ({fit.profile}; {how})")
     rest = f", but not in {counted_layers(found.differing_kv)}" if found.differing_kv else ""
     lines.append(f"  queries per KV head: {found.queries_per_kv_head}{rest}")

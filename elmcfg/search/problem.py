@@ -118,6 +118,16 @@ def measured(shape: Geometry, divisor: int, assumed: Conditions) -> dict[str, Fr
     return {n: q.value(one, assumed, kv_heads, units) for n, q in QUANTITIES.items()}
 
 
+def check_keys(keys: Mapping[str, Any]) -> None:
+    """See that keys which no design sets are valid, before anything is searched.
+
+    Raises:
+        elmcfg.InvalidConfigError: If one is not.
+    """
+    one = Shape(layers=2, model_dim=64, head_dim=64, queries_per_kv_head=1, divisor=64)
+    config_of(Design(one, (1.0,), (1.0,), 2, 2, 0.0), SpaceSchedule(), keys)
+
+
 def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any]) -> Space:
     """A space with some of its values replaced.
 
@@ -210,7 +220,7 @@ def config_of(design: Design, schedule: SpaceSchedule, keys: Mapping[str, Any]) 
         "num_transformer_layers": s.layers,
         "model_dim": s.model_dim,
         "head_dim": s.head_dim,
-        "vocab_size": keys.get("vocab_size") or 32000,
+        "vocab_size": keys.get("vocab_size", 32000),
         "num_gqa_groups": s.queries_per_kv_head,
         "ffn_dim_divisor": s.divisor,
         "qkv_multipliers": design.qkv,

@@ -1,0 +1,322 @@
+"""``elmcfg scale`` as from a shell."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Run
+
+import elmcfg
+
+SMALL = (
+    "--layers",
+    "5:9",
+    "--model-dim",
+    "64:256:64",
+    "--vocab-size",
+    "500",
+    "--ffn-dim-divisor",
+    "32",
+)
+
+
+def parsed(text: str) -> Any:
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("target", [100e6, 600e6, 1.1e9, 3e9])
+def test_a_target_is_met_within_a_thousandth(run: Run, target: float) -> None:
+    done = run("scale", "--target-params", f"{target / 1e6:g}M", "-q")
+    assert (done.code, done.err) == (0, "")
+    config = elmcfg.load(yaml.safe_load(done.out))
+    assert abs(elmcfg.cost(config).parameters.total / target - 1) <= 0.001
+    # Of all that fit, the one given is near to the released shape.
+    assert config.num_gqa_groups == 4
+    assert 60 < config.model_dim / config.num_transformer_layers < 100
+
+
+def test_a_budget_of_parameters_and_cache_is_kept(run: Run) -> None:
+    arguments = ("--target-params", "600M", "--max-kv-cache", "48MiB", "--context-length", "4096")
+    done = run("scale", *arguments, "--format", "json", "-q")
+    values = parsed(done.out)
+    assert {"version", "config", "cost", "candidates", "search"} <= set(values)
+    assert {"space", "examined", "feasible", "seconds"} <= set(values["search"])
+    assert len(values["candidates"]) == 5
+    shapes = set()
+    for candidate in values["candidates"]:
+        config = elmcfg.Config(**candidate["config"])
+        spent = elmcfg.cost(config)
+        assert spent.kv_cache_bytes_per_token * 4096 <= 48 * 2**20
+        assert abs(spent.parameters.total / 600e6 - 1) <= 0.001
+        assert candidate["costs"]["params"] == spent.parameters.total
+        assert candidate["cost"]["parameters"]["total"] == spent.parameters.total
+        assert elmcfg.validate(candidate["config"]) == []
+        shapes.add(
+            (
+                config.num_transformer_layers,
+                config.model_dim,
+                config.head_dim,
+                config.num_gqa_groups,
+            )
+        )
+    assert len(shapes) == 5
+    assert values["config"] == values["candidates"][0]["config"]
+
+
+def test_the_released_model_is_found_at_its_own_size(run: Run) -> None:
+    done = run(
+        "scale", "--target-params", "271527168", "--tolerance", "0%", "--layers", "16", "-q",
+        "--model-dim", "1280", "--format", "json",
+    )  # fmt: skip
+    config = parsed(done.out)["config"]
+    released = elmcfg.resolve(elmcfg.load("openelm-270m")).model_dump(mode="json")
+    lists = ("num_query_heads", "num_kv_heads", "ffn_multipliers", "head_dim")
+    assert {key: config[key] for key in lists} == {key: released[key] for key in lists}
+
+
+def test_the_wide_space_from_the_command_line(run: Run) -> None:
+    done = run(
+        "scale", "--space", "wide", "--target-params", "271527168", "--tolerance", "0.5%",
+        "--minimize", "kv-cache", "--format", "json", "-q",
+    )  # fmt: skip
+    values = parsed(done.out)
+    assert values["search"]["examined"] == 2_706_582_528
+    assert values["search"]["feasible"] == 3_809_949
+    assert values["cost"]["kv_cache_bytes_per_token"] == 3_328
+
+
+def test_nothing_fits_is_proved_and_says_what_would(run: Run) -> None:
+    wanted = ("--target-params", "600M", "--max-kv-cache", "4MiB")
+    done = run("scale", *wanted, "--format", "json")
+    assert done.code == 1
+    assert "none of the 93,628,710 designs of the space default fits" in done.err
+    assert "--target-params 600M: can be met alone" in done.err
+    assert "binding: --target-params or --max-kv-cache" in done.err
+    values = parsed(done.out)
+    assert (values["config"], values["candidates"]) == (None, [])
+    assert values["search"]["feasible"] == 0
+    nearest = {r["quantity"]: r["nearest"] for r in values["search"]["relaxations"]}
+    # What the explanation offers is enough, and a byte less is not.
+    offer = str(nearest["kv-cache"])
+    assert run("scale", "--target-params", "600M", "--max-kv-cache", offer, "-q").code == 0
+    less = str(nearest["kv-cache"] - 1)
+    assert run("scale", "--target-params", "600M", "--max-kv-cache", less, "-q").code == 1
+
+
+def test_a_target_below_the_smallest_model_names_it(run: Run) -> None:
+    done = run("scale", "--target-params", "1M")
+    assert done.code == 1
+    assert done.out == ""
+    assert "cannot be met by any design alone (the space has 7,547,072 to" in done.err
+
+
+def test_a_share_of_another_model(run: Run) -> None:
+    done = run("scale", "--from", "openelm-1_1b", "--target-params", "60%", "-q")
+    config = elmcfg.load(yaml.safe_load(done.out))
+    total = elmcfg.cost(elmcfg.load("openelm-1_1b")).parameters.total
+    assert abs(elmcfg.cost(config).parameters.total / total - 0.6) <= 0.0006
+    assert config.qkv_multipliers is not None
+    assert 0.4 <= config.qkv_multipliers[0] < config.qkv_multipliers[1] <= 1.2
+
+
+def test_another_depth_of_another_model(run: Run) -> None:
+    done = run("scale", "--from", "openelm-270m", "--layers", "20", "--format", "json")
+    wanted = elmcfg.resolve(elmcfg.scale(num_transformer_layers=20, model_dim=1280))
+    got = parsed(done.out)["config"]
+    assert tuple(got["num_query_heads"]) == wanted.num_query_heads
+    assert tuple(got["ffn_multipliers"]) == wanted.ffn_multipliers
+    assert (done.err, got["name"], got["source"]) == ("", None, None)
+
+
+def test_a_model_without_a_recipe_says_which_layers_differ(run: Run, tmp_path: Path) -> None:
+    values = elmcfg.resolve(elmcfg.load("openelm-270m")).model_dump(mode="json", exclude_none=True)
+    del values["qkv_multipliers"], values["num_gqa_groups"]
+    values["ffn_multipliers"][3] = 4.0
+    path = tmp_path / "edited.json"
+    path.write_text(json.dumps(values))
+    done = run("scale", "--from", str(path), "--layers", "16")
+    assert done.code == 0
+    assert "follows no recipe exactly" in done.err
+    assert "but of layer 3" in done.err
+
+
+def test_selected_layers(run: Run) -> None:
+    done = run("scale", "--from", "openelm-1_1b", "--select-layers", "0,4,8", "--format", "json")
+    assert parsed(done.out)["config"]["num_kv_heads"] == [4, 5, 5]
+
+
+def test_a_quantized_budget(run: Run) -> None:
+    done = run(
+        "scale", "--max-weights", "200MiB", "--weight-dtype", "q4", "--maximize", "params",
+        "--format", "json", "-q",
+    )  # fmt: skip
+    best = parsed(done.out)["candidates"][0]
+    norm = best["cost"]["parameters"]["norm"]
+    matrices = best["cost"]["parameters"]["total"] - norm
+    assert best["costs"]["weights"] == matrices * 4.5 / 8 + norm * 2 <= 200 * 2**20
+    assert best["costs"]["weights"] > 199 * 2**20
+
+
+def test_a_front_as_table_csv_and_json(run: Run) -> None:
+    front = ("scale", *SMALL, "--pareto", "params,kv-cache")
+    table = run(*front)
+    rows = list(csv.DictReader(io.StringIO(run(*front, "--format", "csv", "-q").out)))
+    values = parsed(run(*front, "--format", "json", "-q").out)
+    assert table.out.splitlines()[0].split()[:3] == ["#", "layers", "model_dim"]
+    assert len(table.out.splitlines()) == len(rows) + 1 == len(values["candidates"]) + 1
+    assert "trade-offs (most params, least kv-cache)" in table.err
+    points = [(int(r["params"]), int(r["kv-cache"])) for r in rows]
+    assert points == sorted(points, reverse=True)
+    assert [c["costs"]["params"] for c in values["candidates"]] == [p for p, _ in points]
+
+
+def test_a_number_of_variants_is_written_or_none(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    arguments = ("scale", *SMALL, "--pareto", "params,kv", "--count", "4", "-o", str(folder))
+    done = run(*arguments)
+    files = sorted(folder.iterdir())
+    assert done.code == 0
+    assert [file.name for file in files] == [f"design-0{n}.yaml" for n in range(1, 5)]
+    assert run("validate", str(folder)).code == 0
+    head = files[0].read_text().splitlines()[:3]
+    assert head[0].startswith("# elmcfg scale --layers 5:9")
+    assert head[1].startswith(f"# elmcfg {elmcfg.__version__}: ")
+    assert "designs of the space given by flags" in head[2]
+    before = [file.read_bytes() for file in files]
+    files[0].unlink()
+    again = run(*arguments)
+    assert again.code == 2
+    assert "--force replaces it" in again.err
+    assert not files[0].exists()
+    assert run(*arguments, "--force").code == 0
+    assert [file.read_text().splitlines()[1:] for file in files] == [
+        content.decode().splitlines()[1:] for content in before
+    ]
+
+
+def test_the_same_call_gives_the_same_file(run: Run) -> None:
+    arguments = ("scale", "--target-params", "300M", "-q")
+    assert run(*arguments).out == run(*arguments).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--layers", "0", "--model-dim", "64"), "--layers: num_transformer_layers is 0"),
+        (("--layers", "16"), "--model-dim missing; or give a budget"),
+        ((), "--layers and --model-dim missing"),
+        (("--target-params", "600X"), "unknown unit 'x'; use k, M, B"),
+        (("--max-kv-cache", "48XB"), "unknown unit 'xb'; use kB"),
+        (("--target-params", "60%"), "a share of what? Name a model with --from"),
+        (("--min-params", "2M", "--max-params", "1M"), "contradict each other"),
+        (("--target-params", "1M", "--min-params", "2M"), "contradict each other"),
+        (("--layers", "8:4", "--max-params", "1M"), "the range 8:4 is empty"),
+        (("--layers", "0:4", "--max-params", "1M"), "greater than or equal to 1, not 0"),
+        (("--layers", "a:b", "--max-params", "1M"), "'a' is not a whole number"),
+        (("--qkv-multipliers", "0.5,x"), "'x' is not a number"),
+        (("--max-params", "1M", "--space", "nope"), "no such file, and no shipped space"),
+        (("--max-params", "1M", "--minimize", "size"), "unknown cost 'size'"),
+        (("--minimize", "kv", "--maximize", "params"), "one of --minimize and --maximize"),
+        (("--max-params", "1M", "--profile", "crwn"), "unknown profile 'crwn'"),
+        (("--max-params", "1M", "--profile", "step"), "a list made for one depth"),
+        (("--max-params", "1M", "--select-layers", "1"), "no budget"),
+        (("--select-layers", "1"), "give --from CONFIG"),
+        (("--from", "tiny", "--select-layers", "4"), "its layers are 0 to 3"),
+        (("--from", "tiny", "--select-layers", "x"), "'x' is not a whole number"),
+        (("--from", "nope"), "no such file"),
+        (("--max-training-flops", "2e18"), "needs --training-tokens"),
+        (("--pareto", "params"), "between two or three different costs"),
+        (("--pareto", "params,kv", "--plot", "a.bmp"), "a picture ends in .svg, .png, .pdf"),
+        (("--layers", "4", "--model-dim", "64", "--format", "csv"), "--format csv is for a search"),
+        (("--layers", "4", "--hardware", "abacus"), "unknown machine 'abacus'"),
+        (("--max-params", "9M", "--vocab-size", "0"), "--vocab-size"),
+        (("--max-params", "9M", "--decimals", "x"), "neither a whole number nor none"),
+        (("--max-params", "1M", "--tolerance", "x"), "'x' is not an amount such as 0.5%"),
+    ],
+)  # fmt: skip
+def test_wrong_calls_are_explained(
+    run: Run,
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("scale", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in " ".join(done.err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_that_cannot_be(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    many = run("scale", *SMALL, "--count", "2", "-o", str(file))
+    assert (many.code, "this is a file" in many.err) == (2, True)
+    one = run("scale", *SMALL, "--max-params", "1M", "-o", str(tmp_path))
+    assert (one.code, "this is a folder" in one.err) == (2, True)
+    assert run("scale", *SMALL, "--max-params", "1M", "-o", str(file)).code == 2
+    assert file.read_text() == "mine"
+
+
+def test_a_divisor_larger_than_the_model_is_answered(run: Run) -> None:
+    done = run("scale", "--target-params", "50M", "--ffn-dim-divisor", "100000")
+    assert done.code == 1
+    assert "nearest that keeps to all others" in done.err
+
+
+def test_no_shape_is_allowed(run: Run) -> None:
+    done = run("scale", *SMALL, "--max-params", "1M", "--multiple-of", "7")
+    assert done.code == 1
+    assert "no shape has widths that --multiple-of" in done.err
+
+
+def test_a_named_schedule_to_a_budget(run: Run) -> None:
+    done = run("scale", "--target-params", "200M", "--profile", "crown", "-q")
+    values = yaml.safe_load(done.out)
+    assert len(values["ffn_multipliers"]) == 3
+    assert values["schedule"]["decimals"] is None
+    assert values["schedule"]["frame_ffn_multiplier"] == 4.0
+
+
+def test_profiles_are_listed_with_sources(run: Run) -> None:
+    done = run("scale", "--list-profiles")
+    assert done.code == 0
+    assert "crown: widest in the middle" in done.out
+    assert "Source: arXiv 2509.06518" in done.out
+
+
+def test_a_machine_bounds_the_times(run: Run) -> None:
+    done = run("scale", "--layers", "16", "--model-dim", "1280", "--hardware", "h100", "-q")
+    assert "decode of one token     at least 0.172 ms (memory-bound)" in done.err
+
+
+def test_help_keeps_its_examples_on_lines_of_their_own(run: Run) -> None:
+    lines = run("scale", "--help").out.splitlines()
+    assert "    elmcfg scale --layers 16 --model-dim 1280" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--layers", "16", "--model-dim", "1280"], ["numpy", "mlx", "matplotlib"]),
+        (["--target-params", "600M", "-q"], ["mlx", "matplotlib"]),
+    ],
+)
+def test_nothing_heavy_is_imported(arguments: list[str], absent: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['elmcfg', 'scale', *{arguments!r}]\n"
+        "from elmcfg.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"found = [m for m in {absent!r} if m in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
