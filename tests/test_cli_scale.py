@@ -231,6 +231,7 @@ def test_the_same_call_gives_the_same_file(run: Run) -> None:
         (("--from", "tiny", "--select-layers", "x"), "'x' is not a whole number"),
         (("--from", "nope"), "no such file"),
         (("--max-training-flops", "2e18"), "needs --training-tokens"),
+        (("--max-params", "1M", "--plot", "a.svg"), "--plot draws a front"),
         (("--pareto", "params"), "between two or three different costs"),
         (("--pareto", "params,kv", "--plot", "a.bmp"), "a picture ends in .svg, .png, .pdf"),
         (("--layers", "4", "--model-dim", "64", "--format", "csv"), "--format csv is for a search"),

@@ -1,5 +1,6 @@
 """The exact search, against every design of small spaces looked at one by one."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from elmcfg import geometry, schedule
 from elmcfg.search import budgets
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal, Shape
 from elmcfg.search.engine import Design, Result, search
+from elmcfg.search.evaluate import Designs, sums
 from elmcfg.search.halves import expand, widths
 from elmcfg.search.infeasible import explain
 from elmcfg.search.reference import RELEASED
@@ -279,3 +281,18 @@ def test_a_cost_beyond_64_bits_is_refused(wide: Space) -> None:
     huge = Conditions(context_length=2**30, batch_size=2**30)
     with pytest.raises(ValueError, match="too large"):
         search(wide, [Bound(QUANTITIES["memory"], Fraction(2**65))], conditions=huge)
+
+
+@given(spaces())
+@settings(max_examples=50)
+def test_given_designs_have_the_sums_of_the_space(space: Space) -> None:
+    designs = list(every_design(space))
+    if space.schedule.frame_ffn_multiplier is not None:
+        return
+    shapes = np.array([dataclasses.astuple(d.shape) for d in designs])
+    given = Designs(
+        *shapes.T, np.array([d.qkv for d in designs]), np.array([d.ffn for d in designs])
+    )
+    heads, units = sums(given, decimals=space.schedule.decimals)
+    assert heads.tolist() == [d.kv_heads for d in designs]
+    assert units.tolist() == [d.ffn_units for d in designs]

@@ -21,7 +21,7 @@ from elmcfg.infer import infer
 from elmcfg.linter import load
 from elmcfg.profiles import profile
 from elmcfg.render import designs as drawn
-from elmcfg.render import machine
+from elmcfg.render import machine, plots
 from elmcfg.scaling import recipe
 from elmcfg.search import engine, infeasible, pareto, problem
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal
@@ -96,6 +96,8 @@ def _task(given: dict[str, Any]) -> Task:
     axes = {key: flags.pop(key) for key in _AXES if key in flags}
     schedule = flags.pop("schedule", {})
     keys = dict(flags)
+    if "plot" in given and "pareto" not in given:
+        raise click.UsageError("--plot draws a front: give --pareto, such as params,kv-cache")
     problem.check_keys(keys)
     space = load_space(given.get("space", "default"))
     like, of_source = RELEASED, None
@@ -191,6 +193,8 @@ def _pareto(
     task: Task, given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool
 ) -> None:
     axes = pareto.axes(given["pareto"])
+    if "plot" in given:
+        plots.check(given["plot"], force)
     front = pareto.front(
         task.space,
         axes,
@@ -203,8 +207,6 @@ def _pareto(
     if not front.designs:
         _nothing_fits(task, result, format_)
     if "plot" in given:
-        from elmcfg.render import plots
-
         released = [name for name in shipped() if name.startswith("openelm-")]
         known = [(name, geometry(load(name))) for name in released]
         draw = partial(plots.front, front, task.conditions, known)

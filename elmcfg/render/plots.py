@@ -28,6 +28,18 @@ class PlotError(ValueError):
     """A picture cannot be drawn or written; the message says what to do."""
 
 
+def check(path: Path, overwrite: bool) -> None:
+    """See that a picture could be written, before long work is done for it.
+
+    Raises:
+        PlotError: If the ending is not known, or the file is there.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise PlotError(f"{path}: a picture ends in {', '.join(ENDINGS)}")
+    if path.exists() and not overwrite:
+        raise PlotError(f"{path}: there is a file already; --force replaces it")
+
+
 def save(draw: Callable[[], Figure], path: Path, overwrite: bool) -> None:
     """Draw a picture into a file, whole or not at all.
 
@@ -39,10 +51,7 @@ def save(draw: Callable[[], Figure], path: Path, overwrite: bool) -> None:
     Raises:
         PlotError: If the ending is not known, matplotlib is missing, or the file is there.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise PlotError(f"{path}: a picture ends in {', '.join(ENDINGS)}")
-    if path.exists() and not overwrite:
-        raise PlotError(f"{path}: there is a file already; --force replaces it")
+    check(path, overwrite)
     try:
         figure = draw()
     except ImportError as error:

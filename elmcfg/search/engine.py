@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elmcfg.search.budgets import Bound, Conditions, Goal, Linear, Shape
+from elmcfg.search.budgets import Bound, Conditions, Goal, Linear, Quantity, Shape
 from elmcfg.search.halves import Floats, Integers, Schedules, Sums
 from elmcfg.search.reference import RELEASED, Reference, of_schedules
 
@@ -75,16 +75,21 @@ class Table:
         """Designs of this shape."""
         return len(self.attention_schedules.points) * len(self.ffn_schedules.points)
 
-    def may_fit(self, bounds: Sequence[Bound], conditions: Conditions) -> bool:
-        """False if plainly no design keeps to the bounds: told by the ends of both halves alone."""
+    def between(self, quantity: Quantity, conditions: Conditions) -> tuple[Fraction, Fraction]:
+        """What no design is below and none is above: told by the ends of both halves alone."""
         s = self.shape
         heads = self.attention_schedules.reach(s.model_dim, s.head_dim * s.queries_per_kv_head)
         units = self.ffn_schedules.reach(s.model_dim, s.divisor)
-        return all(
-            (b.most is None or b.quantity.value(s, conditions, heads[0], units[0]) <= b.most)
-            and (b.least is None or b.quantity.value(s, conditions, heads[1], units[1]) >= b.least)
-            for b in bounds
+        form = quantity.form(s, conditions)
+        least, most = (
+            (form.base + form.per_kv_head * k + form.per_ffn_unit * u) * form.scale
+            for k, u in zip(heads, units, strict=True)
         )
+        return least, most
+
+    def may_fit(self, bounds: Sequence[Bound], conditions: Conditions) -> bool:
+        """False if plainly no design keeps to the bounds."""
+        return not any(gap(b, *self.between(b.quantity, conditions)) for b in bounds)
 
     def design(self, row: int, position: int) -> Design:
         """The design kept for one attention sum and one feed-forward sum."""
@@ -99,6 +104,13 @@ class Table:
             ffn_units=int(f.values[position]),
             difference=self.difference + float(a.differences[row] + f.differences[position]),
         )
+
+
+def gap(bound: Bound, least: Fraction, most: Fraction) -> Fraction:
+    """How far an interval is outside a bound."""
+    below = Fraction(0) if bound.least is None else bound.least - most
+    above = Fraction(0) if bound.most is None else least - bound.most
+    return max(below, above, Fraction(0))
 
 
 def tables(space: Space, reference: Reference = RELEASED) -> Iterator[Table]:
@@ -187,6 +199,8 @@ class Best:
         """
         self.bounds, self.goal, self.conditions = tuple(bounds), goal, conditions
         self.feasible = 0
+        self.score = float("inf")
+        """The best so far, as distance from the goal: less is better."""
         self._found: list[tuple[float, float, int, Table, int, int]] = []
 
     def add(self, table: Table) -> None:
@@ -218,6 +232,7 @@ class Best:
         score, difference = float(scores[i]), float(differences[i]) + table.difference
         found = (score, difference, len(self._found), table, int(rows[i]), int(positions[i]))
         self._found.append(found)
+        self.score = min(self.score, score)
 
     def _nearest(
         self, table: Table, rows: Integers, first: Integers, end: Integers

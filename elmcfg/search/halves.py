@@ -28,10 +28,11 @@ Integers = npt.NDArray[np.int64]
 _MOST_TABLE_ENTRIES = 100_000
 
 
-def widths(wanted: Floats, divisor: int) -> Integers:
+def widths(wanted: Floats, divisor: int | Integers) -> Integers:
     """:func:`elmcfg.geometry.make_divisible` on an array, in divisors instead of channels."""
     rounded = np.maximum((wanted + divisor / 2).astype(np.int64) // divisor, 1)
-    return rounded + (rounded * divisor < 0.9 * wanted)
+    result: Integers = rounded + (rounded * divisor < 0.9 * wanted)
+    return result
 
 
 def expand(

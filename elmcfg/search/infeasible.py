@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-
 from elmcfg.search.budgets import Bound, Conditions, Goal
-from elmcfg.search.engine import Best, Design, Rule, rows_and_columns, tables
+from elmcfg.search.engine import Best, Design, Rule, Table, gap, rows_and_columns, tables
 from elmcfg.search.reference import RELEASED, Reference
 from elmcfg.search.space import Space
 
@@ -77,20 +75,32 @@ def explain(
         if rule is not None and not rule(table.shape):
             continue
         for i, bound in enumerate(bounds):
-            without[i].add(table)
-            first, end = alone[i].window(table)
-            alone[i].feasible += int(np.count_nonzero(first < end))
-            form = bound.quantity.form(table.shape, conditions)
-            rows, columns = rows_and_columns(table, form)
-            low = (int(rows[0]) + int(columns[0])) * form.scale
-            high = (int(rows[-1]) + int(columns[-1])) * form.scale
-            known = ranges[i] or (low, high)
-            ranges[i] = (min(known[0], low), max(known[1], high))
+            least, most = table.between(bound.quantity, conditions)
+            missed = gap(bound, least, most)
+            # What cannot come nearer than what is known need not be looked at.
+            if float(missed) <= without[i].score:
+                without[i].add(table)
+            if not (missed or alone[i].feasible):
+                alone[i].add(table)
+            known = ranges[i]
+            if known is None or least < known[0] or most > known[1]:
+                ranges[i] = _widened(known, table, bound, conditions)
     return tuple(
         _relaxation(bound, conditions, reached, best, single.feasible == 0)
         for bound, reached, best, single in zip(bounds, ranges, without, alone, strict=True)
         if reached is not None
     )
+
+
+def _widened(
+    known: tuple[Fraction, Fraction] | None, table: Table, bound: Bound, conditions: Conditions
+) -> tuple[Fraction, Fraction]:
+    """A range of values, with those of one more shape in it."""
+    form = bound.quantity.form(table.shape, conditions)
+    rows, columns = rows_and_columns(table, form)
+    low = (int(rows[0]) + int(columns[0])) * form.scale
+    high = (int(rows[-1]) + int(columns[-1])) * form.scale
+    return (low, high) if known is None else (min(known[0], low), max(known[1], high))
 
 
 def _relaxation(
