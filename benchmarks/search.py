@@ -11,6 +11,7 @@ is installed). The times of commands are the best of several, from a shell.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import resource
 import subprocess
@@ -20,6 +21,7 @@ import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -172,11 +174,11 @@ def one_by_one() -> None:
 
 def on_meta(ours: float) -> None:
     """Parameters counted on a model of torch modules without storage."""
-    import torch
+    torch: Any = importlib.import_module("torch")
 
     def count(layers: int = 16, d: int = 1280, h: int = 64) -> int:
         with torch.device("meta"):
-            modules: list[torch.nn.Module] = [torch.nn.Embedding(32000, d), torch.nn.RMSNorm(d)]
+            modules = [torch.nn.Embedding(32000, d), torch.nn.RMSNorm(d)]
             for i in range(layers):
                 q, f = 12 + 4 * (i // 5), 256 * (3 + i)
                 modules += [

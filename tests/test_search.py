@@ -290,9 +290,9 @@ def test_given_designs_have_the_sums_of_the_space(space: Space) -> None:
     if space.schedule.frame_ffn_multiplier is not None:
         return
     shapes = np.array([dataclasses.astuple(d.shape) for d in designs])
-    given = Designs(
-        *shapes.T, np.array([d.qkv for d in designs]), np.array([d.ffn for d in designs])
-    )
+    names = [field.name for field in dataclasses.fields(Designs)]
+    points = [np.array([getattr(d, half) for d in designs]) for half in ("qkv", "ffn")]
+    given = Designs(**dict(zip(names, [*shapes.T, *points], strict=True)))
     heads, units = sums(given, decimals=space.schedule.decimals)
     assert heads.tolist() == [d.kv_heads for d in designs]
     assert units.tolist() == [d.ffn_units for d in designs]
