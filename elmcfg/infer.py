@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _GRIDS = (50, 25, 10, 5, 1)
 _MOST_POINTS = 5
-_MOST_TRIES = 20_000
+# Time is bounded by tries times layers; a list that no recipe explains would use all of it.
+_MOST_WORK = 400_000
 _LARGEST = 100_000
 _FRAMED_SLOPE = 200
 _MOST_ANCHORS = 48
@@ -223,7 +224,7 @@ def _from_widths(
     def differing(fit: Fit) -> Iterator[int]:
         return (i for i, m in enumerate(fit.multipliers(n)) if of(m) != widths[i])
 
-    for points, frame in itertools.islice(_candidates(widths, of), _MOST_TRIES):
+    for points, frame in itertools.islice(_candidates(widths, of), _MOST_WORK // n):
         fit = Fit(points, schedule.RELEASED_DECIMALS, frame, Exactness.WIDTHS)
         if next(differing(fit), None) is None:
             return fit
@@ -321,7 +322,9 @@ def _other_end(stretches: Sequence[_Stretch], start: int, value: int, end: int) 
 def _lines(effective: Sequence[float]) -> Iterator[tuple[float, float]]:
     """End points of the straight lines through each two layers, and of the level ones."""
     n = len(effective)
-    layers = range(n) if n <= _MOST_ANCHORS else [i * (n - 1) // 47 for i in range(_MOST_ANCHORS)]
+    # As many pairs of layers as the time allows, spread over the depth.
+    count = min(n, _MOST_ANCHORS, max(2, math.isqrt(_MOST_WORK * 2 // n)))
+    layers = [i * (n - 1) // max(1, count - 1) for i in range(count)]
     for i in layers:
         level = max(0.01, round(effective[i], 2))
         yield level, level

@@ -100,3 +100,12 @@ def test_layers_that_only_one_has(run: Run) -> None:
         "gone"
     ]
     assert run("diff", "tiny", "nope").code == 2
+
+
+def test_the_recipe_is_shown_with_how_exactly_it_holds(run: Run) -> None:
+    lines = run("show", "openelm-270m").out.splitlines()
+    assert "  ffn_multipliers: [0.5, 4] (linear; gives every multiplier)" in lines
+    values = json.loads(run("show", "openelm-270m", "--format", "json").out)["recipe"]
+    assert values["exact"] is True
+    assert values["num_gqa_groups"] == 4
+    assert values["qkv_multipliers"]["points"] == [0.5, 1.0]

@@ -13,6 +13,7 @@ from elmcfg.config import Config
 from elmcfg.costs import Cost, cost
 from elmcfg.geometry import geometry
 from elmcfg.hardware import Machine, Roofline, of_model
+from elmcfg.infer import infer
 from elmcfg.render import beside, charts, tables
 from elmcfg.render import machine as values
 from elmcfg.sources import shipped
@@ -100,6 +101,7 @@ def _one(source: str, config: Config, spent: Cost) -> None:
     say("\n" + table)
     if not tables.has_bars(shape, spent, columns):
         say("\n" + charts.side_by_side([config.name or source], [shape], style, columns))
+    say("\n" + style("recipe", "bold") + "\n" + tables.inference(infer(config)))
     say("\n" + tables.costs(spent, config.torch_dtype, style, columns))
 
 
@@ -107,6 +109,8 @@ def _json(configs: list[Config], spent: list[Cost], bounds: list[Roofline] | Non
     shown = [
         values.shown(config, geometry(config), c) for config, c in zip(configs, spent, strict=True)
     ]
+    for one, config in zip(shown, configs, strict=True):
+        one["recipe"] = values.inference(infer(config))
     for one, bound in zip(shown, bounds or (), strict=False):
         one["roofline"] = values.roofline(bound)
     say(values.text(shown[0] if len(shown) == 1 else {"configs": shown}))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from elmcfg.costs import Cost
     from elmcfg.geometry import Geometry
     from elmcfg.hardware import Roofline
+    from elmcfg.infer import Inference
     from elmcfg.proof import Report
 
 
@@ -65,6 +66,17 @@ def cost_values(cost: Cost) -> dict[str, Any]:
 def scaled(config: Config, cost: Cost) -> dict[str, Any]:
     """What ``scale`` made."""
     return {"config": config_values(config), "cost": cost_values(cost), "candidates": []}
+
+
+def inference(found: Inference) -> dict[str, Any]:
+    """The recipe of a config, and how exactly it explains each list."""
+    return {
+        "exact": found.is_exact,
+        "num_gqa_groups": found.queries_per_kv_head,
+        "layers_with_other_num_gqa_groups": list(found.differing_kv),
+        "qkv_multipliers": dataclasses.asdict(found.qkv) | {"profile": found.qkv.profile},
+        "ffn_multipliers": dataclasses.asdict(found.ffn) | {"profile": found.ffn.profile},
+    }
 
 
 def roofline(bound: Roofline) -> dict[str, Any]:
