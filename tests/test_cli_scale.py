@@ -113,7 +113,7 @@ def test_a_target_below_the_smallest_model_names_it(run: Run) -> None:
     done = run("scale", "--target-params", "1M")
     assert done.code == 1
     assert done.out == ""
-    assert "cannot be met by any design alone (the space has 7,547,072 to" in done.err
+    assert "no design meets it, even alone (the space has 7,547,072 to" in done.err
 
 
 def test_a_share_of_another_model(run: Run) -> None:
@@ -123,6 +123,21 @@ def test_a_share_of_another_model(run: Run) -> None:
     assert abs(elmcfg.cost(config).parameters.total / total - 0.6) <= 0.0006
     assert config.qkv_multipliers is not None
     assert 0.4 <= config.qkv_multipliers[0] < config.qkv_multipliers[1] <= 1.2
+
+
+@pytest.mark.parametrize("share", ["30%", "150%", "300%"])
+def test_a_small_model_is_grown_and_shrunk(run: Run, share: str) -> None:
+    done = run("scale", "--from", "tiny", "--target-params", share, "--tolerance", "1%", "-q")
+    config = elmcfg.load(yaml.safe_load(done.out))
+    total = elmcfg.cost(elmcfg.load("tiny")).parameters.total
+    assert abs(elmcfg.cost(config).parameters.total / total / float(share[:-1]) * 100 - 1) <= 0.01
+    assert (config.head_dim, config.num_gqa_groups, config.vocab_size) == (32, 2, 1024)
+
+
+def test_a_name_that_is_a_path_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("scale", *SMALL, "--count", "2", "--name", "../x", "-o", str(tmp_path / "out"))
+    assert (done.code, "makes no name of a file" in done.err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_depth_of_another_model(run: Run) -> None:

@@ -107,7 +107,7 @@ def _task(given: dict[str, Any]) -> Task:
         inherited = recipe(config, found)
         keys = {k: v for k, v in inherited.items() if k not in (*_AXES, "schedule")} | keys
         if "space" not in given:
-            space = problem.around(config, found, space)
+            space = problem.around(config, found)
         shape = geometry(config)
         like = reference(shape, given["base"])
         of_source = problem.measured(shape, config.ffn_dim_divisor, _conditions(given, keys))
@@ -260,6 +260,8 @@ def _write_many(
         fail(f"{folder}: this is a file; --count and --pareto write into a folder", 2)
     ending = "json" if format_ == "hub" else "yaml"
     stem = task.keys.get("name") or "design"
+    if Path(stem).name != stem:
+        raise click.UsageError(f"--name {stem} makes no name of a file")
     files = []
     for number, design in enumerate(chosen, start=1):
         config = task.config(design).model_copy(update={"name": f"{stem}-{number:02}"})

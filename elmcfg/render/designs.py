@@ -148,7 +148,7 @@ def proof(space: str | None, result: Result, found: Sequence[Relaxation]) -> str
         reach = f"the space has {value(r.least, unit)} to {value(r.most, unit)}"
         if r.bound.quantity.unit not in ("bytes", "parameters"):
             reach += f" {unit}" if "FLOPs" not in unit else ""
-        verdict = "cannot be met by any design alone" if r.impossible else "can be met alone"
+        verdict = "no design meets it, even alone" if r.impossible else "can be met alone"
         lines.append(f"  {r.bound.flag}: {verdict} ({reach})")
         if r.nearest is None or r.value is None:
             lines.append("    giving it up does not help: the other bounds contradict each other")

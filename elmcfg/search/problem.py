@@ -14,7 +14,7 @@ from elmcfg.scaling import checked
 from elmcfg.schedule import is_control_points
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Quantity, Shape
 from elmcfg.search.engine import Design
-from elmcfg.search.space import Space, SpaceSchedule, make_space
+from elmcfg.search.space import MAX_DEPTH, Space, SpaceSchedule, make_space
 
 _AROUND = tuple(Fraction(percent, 100) for percent in range(80, 121, 5))
 _ASPECT_AROUND = (0.6, 1.7)
@@ -150,21 +150,27 @@ def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any])
     return space
 
 
-def around(config: Config, found: Inference, space: Space) -> Space:
+def around(config: Config, found: Inference) -> Space:
     """A space of models like this one: its recipe with each control point 80 % to 120 %.
+
+    Up to four times as deep and as wide, at 60 % to 170 % of its width over depth; widths in steps
+    of a power of two, at most 64 and at most a sixteenth of the model's.
 
     Args:
         config: The model.
         found: Its recipe.
-        space: Where depths and widths come from.
     """
-    ratio = config.model_dim / config.num_transformer_layers
+    depth, width = config.num_transformer_layers, config.model_dim
+    ratio = width / depth
+    step = min(64, 2 ** max(0, (width // 16).bit_length() - 1))
+    points = len(found.qkv.points), len(found.ffn.points)
     return make_space(
         {
+            "name": f"around {config.name or 'the given model'}",
             "num_transformer_layers": _deep_enough(
-                space.layers, len(found.qkv.points), len(found.ffn.points)
+                range(1, min(4 * depth, MAX_DEPTH) + 1), *points
             ),
-            "model_dim": space.model_dims,
+            "model_dim": {"from": step, "to": max(step, 4 * width), "step": step},
             "head_dim": config.head_dim,
             "num_gqa_groups": found.queries_per_kv_head,
             "ffn_dim_divisor": config.ffn_dim_divisor,
