@@ -10,13 +10,15 @@ holds the two to the same verdict.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from math import isfinite
 from typing import Any
 
 from elmcfg.invariants import MULTIPLIER_LISTS, violations
 from elmcfg.sources import VARIANT_SCHEMA, data_folder
+
+_LARGEST = sys.float_info.max
 
 
 def is_clean(values: Mapping[str, Any]) -> bool:
@@ -55,7 +57,7 @@ def _number(value: Any, schema: Mapping[str, Any]) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and isfinite(value)
+        and abs(value) <= _LARGEST  # false of NaN too
         and value >= schema.get("minimum", value)
         and value > schema.get("exclusiveMinimum", float("-inf"))
         and value <= schema.get("maximum", value)

@@ -234,7 +234,7 @@ def test_the_same_call_gives_the_same_file(run: Run) -> None:
         (("--layers", "8:4", "--max-params", "1M"), "the range 8:4 is empty"),
         (("--layers", "0:4", "--max-params", "1M"), "greater than or equal to 1, not 0"),
         (("--layers", "a:b", "--max-params", "1M"), "'a' is not a whole number"),
-        (("--qkv-multipliers", "0.5,x"), "'x' is not a number"),
+        (("--qkv-multipliers", "0.5,x"), "'0.5,x' is not a list of numbers"),
         (("--max-params", "1M", "--space", "nope"), "no such file, and no shipped space"),
         (("--max-params", "1M", "--minimize", "size"), "unknown cost 'size'"),
         (("--minimize", "kv", "--maximize", "params"), "one of --minimize and --maximize"),

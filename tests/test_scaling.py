@@ -137,6 +137,7 @@ def test_designs_of_a_search_have_as_many_parameters_in_mlx() -> None:
     for design in result.designs:
         config = config_of(design, space.schedule, keys)
         assert elmcfg.validate(config.model_dump(mode="json", exclude_none=True)) == []
-        arrays = mlx.tree_flatten(elmcfg.build(config).parameters())
+        model: Any = elmcfg.build(config)
+        arrays = mlx.tree_flatten(model.parameters())
         counted = sum(math.prod(array.shape) for _, array in arrays)
         assert costs_of(design, assumed, ["params"]) == {QUANTITIES["params"].name: counted}

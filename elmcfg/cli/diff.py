@@ -21,7 +21,7 @@ from elmcfg.render import beside, machine
 )
 @format_option("text", "json")
 def command(first: str, second: str, context_length: int | None, format_: str) -> None:
-    r"""Show what two configs differ in, by layer and in cost.
+    """Show what two configs differ in, by layer and in cost.
 
     The models are compared, not the files: a recipe and the lists it makes are the same.
 

@@ -29,12 +29,6 @@ _SUMMARIES = {
 }
 
 
-def _with_paragraphs(command: click.Command) -> click.Command:
-    """Docstrings are raw: click's mark for a paragraph to leave as it is stands in them spelt."""
-    command.help = (command.help or "").replace("\\b\n", "\b\n")
-    return command
-
-
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -43,7 +37,7 @@ class _Commands(click.Group):
         if name not in _COMMANDS:
             return None
         command: click.Command = import_module(_COMMANDS[name]).command
-        return _with_paragraphs(command)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -65,7 +59,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="elmcfg")
 def cli() -> None:
-    r"""Check, design and prove layer-wise-scaled (OpenELM-style) transformers.
+    """Check, design and prove layer-wise-scaled (OpenELM-style) transformers.
 
     \b
     Examples:
@@ -80,9 +74,6 @@ def cli() -> None:
     A CONFIG is a path, - for standard input, or the name of a shipped variant.
     Exit codes: 0 fine, 1 a problem was found, 2 called wrongly.
     """
-
-
-_with_paragraphs(cli)
 
 
 def main() -> NoReturn:

@@ -69,7 +69,7 @@ def _list_profiles(ctx: click.Context, param: click.Parameter, value: bool) -> N
 @format_option("yaml", "json", "hub", "csv")
 @quiet_option
 def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags: Any) -> None:
-    r"""Make a layer-wise-scaled variant from a recipe, from another variant, or to a budget.
+    """Make a layer-wise-scaled variant from a recipe, from another variant, or to a budget.
 
     The multipliers run from the first layer to the last: two numbers are OpenELM's layer-wise
     scaling, one is the same for every layer, more are control points in between. Widths are

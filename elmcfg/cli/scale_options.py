@@ -57,8 +57,13 @@ class Multipliers(click.ParamType[Any]):
         """A list of floats and of mappings with ``from``, ``to`` and maybe ``step``."""
         try:
             return tuple(_values(part, float) for part in str(value).split(","))
-        except ValueError as error:
-            self.fail(f"{error}; write a list of numbers such as 0.5,1.0", param, ctx)
+        except ValueError:
+            self.fail(
+                f"{value!r} is not a list of numbers such as 0.5,1.0, or for a search of ranges "
+                "such as 0.5:1:0.05",
+                param,
+                ctx,
+            )
 
 
 class Indices(click.ParamType[tuple[int, ...]]):

@@ -54,7 +54,7 @@ def command(
     force: bool,
     format_: str,
 ) -> None:
-    r"""Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
+    """Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
 
     Multipliers are shown as asked → as got where rounding moved them. Σ weights and Σ kv are the
     bytes of all layers so far, the embedding table included. Several configs are drawn side by
