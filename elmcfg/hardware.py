@@ -4,8 +4,9 @@ A step cannot take less time than moving its bytes at full bandwidth, nor than d
 full rate (S. Williams, A. Waterman, D. Patterson, "Roofline", CACM 52(4), 2009). Both times here
 are such bounds. Real programs are slower, small models much: launching kernels is not counted.
 
-The figures of the machines are their makers', for dense products of 16-bit floats: bandwidth in
-10**9 bytes per second, rate in 10**12 FLOPs per second.
+Bandwidths are their makers', rates those of dense products of 16-bit floats where the maker gives
+them. Apple gives none: they are reckoned from the number of cores at the highest clock reported,
+which errs to the fast side, as a bound should.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Machine:
     source: str
 
 
-_APPLE = "Apple, technical specifications; FLOPs: cores x 128 lanes x 2 x clock"
+_APPLE = "bandwidth: Apple's specifications; FLOPs: GPU cores x 128 lanes x 2 x reported clock"
 _CPU = "channels x 8 bytes x rate; float32: cores x 3 GHz x 2 AVX2 units x 8 lanes x 2"
 
 MACHINES = {
@@ -45,7 +46,7 @@ MACHINES = {
     for machine in (
         Machine("m1", 68.25e9, 2.6e12, _APPLE),
         Machine("m2", 100e9, 3.6e12, _APPLE),
-        Machine("m3-max", 400e9, 14.2e12, _APPLE),
+        Machine("m3-max", 400e9, 14.3e12, _APPLE),
         Machine("m4", 120e9, 4.3e12, _APPLE),
         Machine("m4-max", 546e9, 18.4e12, _APPLE),
         Machine("m2-ultra", 800e9, 27.2e12, _APPLE),

@@ -127,8 +127,8 @@ PROFILES = {
             "FFN wide early and narrow late, along a cosine from 1.5 to 0.5 times the mean width "
             "(2.25); QKV uniform",
             "arXiv 2606.23670",
-            "Its authors argue for it, against OpenELM's order; nobody has repeated it in "
-            "OpenELM's architecture.",
+            "Its authors argue for it, against OpenELM's order; not tried in OpenELM's "
+            "architecture here.",
             lambda n: {
                 "qkv_multipliers": (0.75,),
                 "ffn_multipliers": cosine(1.5 * 2.25, 0.5 * 2.25, n),
@@ -138,7 +138,7 @@ PROFILES = {
             "step",
             "three plateaus on vanilla's line: 0.5, 0.75, 1.0 (QKV) and 0.5, 2.25, 4.0 (FFN)",
             "elmcfg, for comparison with vanilla",
-            "Nothing is known of it; layers alike in threes are easier to batch and to prune.",
+            "Nothing is known of it.",
             lambda n: {
                 "qkv_multipliers": plateaus((0.5, 0.75, 1.0), n),
                 "ffn_multipliers": plateaus((0.5, 2.25, 4.0), n),
