@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from elmcfg.document import Document, Format, decode, read_bytes
+from elmcfg.document import Document, Format, decode, read_bytes, unreadable
 from elmcfg.document.tree import MAX_BYTES
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -17,6 +17,7 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 VARIANT_SCHEMA = "variant.schema.json"
 """Name of the schema file in the ``schemas`` folder."""
 
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz")
 _SUFFIXES = (".yaml", ".yml", ".json")
 # What every config holds and other YAML and JSON files do not.
 _MARK = b"num_transformer_layers"
@@ -41,7 +42,8 @@ def shipped() -> dict[str, Path]:
 def read(source: Source) -> Document:
     """Read one config.
 
-    A folder stands for the ``config.json`` in it, as a model folder of the hub has.
+    A folder stands for the ``config.json`` in it, as a model folder of the hub has, or else for
+    the checkpoint in it. Of a checkpoint only the headers are read.
 
     Raises:
         SourceNotFoundError: If there is no such file and no such shipped variant.
@@ -56,6 +58,9 @@ def read(source: Source) -> Document:
         inside = path / "config.json"
         if path.is_dir() and inside.is_file():
             return read_bytes(inside, str(inside))
+        file = checkpoint_of(path)
+        if file is not None:
+            return _read_checkpoint(file)
         if path.exists() or path.is_symlink():
             return read_bytes(path, name)
     except (OSError, ValueError):
@@ -68,6 +73,36 @@ def read(source: Source) -> Document:
     close = get_close_matches(name, variants, n=1)
     hint = f"; did you mean {close[0]}?" if close else f" (shipped: {', '.join(variants)})"
     raise SourceNotFoundError(f"{name}: no such file, and no shipped variant of that name{hint}")
+
+
+def checkpoint_of(path: Path) -> Path | None:
+    """The checkpoint that a path names, or that lies in the folder it names; it may be damaged."""
+    name = path.name.lower()
+    if path.is_dir():
+        from elmcfg.formats.safetensors import find
+
+        return find(path)
+    weights = name.endswith((".gguf", ".safetensors", ".safetensors.index.json", *_PICKLES))
+    return path if weights and path.exists() else None
+
+
+def _read_checkpoint(path: Path) -> Document:
+    """A config as far as a checkpoint's headers tell it."""
+    if path.suffix.lower() in _PICKLES:
+        return unreadable(
+            str(path),
+            "weights in this form are not read: a pickle runs code when it is opened",
+            "name a safetensors or GGUF file, or the config.json",
+        )
+    from elmcfg.formats import checkpoint
+    from elmcfg.formats.safetensors import CheckpointError
+
+    try:
+        found = checkpoint.read(path)
+    except CheckpointError as error:
+        message = str(error).removeprefix(f"{path}: ")
+        return unreadable(str(path), message, "is it whole, and of an OpenELM-style model?")
+    return Document(str(path), "", Format.YAML, found.values, [], found.assumed)
 
 
 def discover(sources: Iterable[str]) -> Iterator[Document]:
@@ -90,7 +125,9 @@ def discover(sources: Iterable[str]) -> Iterator[Document]:
             if _MARK.decode() in document.text:
                 found = True
                 yield document
-        if not found:
+        if not found and checkpoint_of(path) is not None:
+            yield read(name)
+        elif not found:
             raise SourceNotFoundError(
                 f"{name}: no configs in this folder (YAML or JSON files with {_MARK.decode()})"
             )

@@ -74,6 +74,14 @@ def framed(found: list[Diagnostic], documents: list[Document], style: Style) -> 
 
 def config_argument(source: str) -> Config:
     """The config that an argument names; ends the command where there is none, or it has errors."""
+    return document_argument(source)[0]
+
+
+def document_argument(source: str) -> tuple[Config, Document]:
+    """The config that an argument names, and what it was read from, as :func:`config_argument`.
+
+    Of a checkpoint it is said which keys no checkpoint tells.
+    """
     try:
         document = read(source)
     except SourceNotFoundError as error:
@@ -82,4 +90,16 @@ def config_argument(source: str) -> Config:
     if config is None:
         note(framed(found, [document], Style(colour=wants_colour(sys.stderr))))
         fail(f"{document.path} is not a valid config", 1)
-    return config
+    if document.assumed:
+        note(assumptions(config, document))
+    return config, document
+
+
+def assumptions(config: Config, document: Document) -> str:
+    """Which keys a checkpoint does not tell, and what is assumed of them."""
+    said = [f"{key} {_written(getattr(config, key))}" for key in document.assumed]
+    return f"elmcfg: {document.path} does not tell these keys; assumed: {', '.join(said)}"
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,8 +5,16 @@ them the :class:`~elmcfg.diagnostics.Span` of each. Problems of the text itself 
 keys, limits) come back in the document, never as exceptions. Nothing in a file is ever executed.
 """
 
-from elmcfg.document.reading import Document, Format, decode, guess_format, parse, read_bytes
-from elmcfg.document.writing import dump_yaml, write_atomically
+from elmcfg.document.reading import (
+    Document,
+    Format,
+    decode,
+    guess_format,
+    parse,
+    read_bytes,
+    unreadable,
+)
+from elmcfg.document.writing import dump_yaml, new_file, write_atomically
 
 __all__ = [
     "Document",
@@ -14,7 +22,9 @@ __all__ = [
     "decode",
     "dump_yaml",
     "guess_format",
+    "new_file",
     "parse",
     "read_bytes",
+    "unreadable",
     "write_atomically",
 ]

@@ -31,6 +31,7 @@ class Document:
         format: YAML or JSON.
         data: The top-level mapping, or ``None`` where there is none to check further.
         diagnostics: Problems of the text itself.
+        assumed: Keys that the source does not tell, as a checkpoint does not tell all of them.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Document:
     format: Format
     data: dict[str, Any] | None
     diagnostics: list[Diagnostic]
+    assumed: tuple[str, ...] = ()
     _locate: Callable[[], Tree] = field(repr=False, default=Tree)
     _tree: Tree | None = field(repr=False, default=None)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,38 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
     )
 
 
+@contextlib.contextmanager
+def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A file to fill, which gets its name when the block ends well and is gone otherwise.
+
+    Args:
+        path: Where it shall be.
+        overwrite: Whether a file that is there already may be replaced.
+
+    Raises:
+        FileExistsError: If the file is there and ``overwrite`` is false.
+        OSError: If it cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(errno.EEXIST, "the file exists already", str(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder", str(path))
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        # mkstemp's mode is private; a config gets what the user's umask gives any new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, text: str, *, overwrite: bool = False) -> None:
     """Write a file so that it is there whole or not at all.
 
@@ -35,18 +68,5 @@ def write_atomically(path: Path, text: str, *, overwrite: bool = False) -> None:
         FileExistsError: If the file is there and ``overwrite`` is false.
         OSError: If it cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise FileExistsError(errno.EEXIST, "the file exists already", str(path))
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp's mode is private; a config gets what the user's umask gives any new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # noqa: PTH101
-        os.replace(temporary, path)  # noqa: PTH105
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,169 @@
+"""A model folder as the hub has them: ``config.json``, ``model.safetensors`` and a model card.
+
+The folder is there whole or not at all: it is made beside its place under another name, and renamed
+when everything in it is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from elmcfg.config import Config
+from elmcfg.costs import cost
+from elmcfg.formats import hub
+from elmcfg.geometry import geometry
+
+WEIGHTS = "model.safetensors"
+_SPARE_BYTES = 2**20
+_REPLACEABLE = (
+    "config.json", "generation_config.json", "README.md", "*.safetensors",
+    "*.safetensors.index.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
+    ".gitattributes", "vocab.json", "merges.txt",
+)  # fmt: skip
+
+
+class FolderError(Exception):
+    """A folder cannot be written; the message says why, in one line."""
+
+
+@contextlib.contextmanager
+def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[Path]:
+    """A folder to fill, which gets its name when the block ends with something in it.
+
+    Args:
+        place: Where it shall be; nothing, or an empty folder, may be there.
+        nbytes: How much will be written.
+        replace: Whether a model folder that is there may be replaced; no other folder may be.
+
+    Raises:
+        FolderError: If something is there, the disk has too little room, or it cannot be written.
+    """
+    temporary = None
+    try:
+        if place.is_symlink() or (place.exists() and not _is_empty(place)):
+            if not replace:
+                raise FolderError(f"{place}: is there already; name a new folder")
+            _hold_model(place)
+        if not place.parent.is_dir():
+            raise FolderError(f"{place}: there is no folder {place.parent}")
+        free = shutil.disk_usage(place.parent).free
+        if free < nbytes + _SPARE_BYTES:
+            raise FolderError(f"{place}: needs {nbytes:,} bytes of disk, free are {free:,}")
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        yield temporary
+        if any(temporary.iterdir()):
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o777 & ~umask)  # mkdtemp's mode is private.
+            if place.exists() and not _is_empty(place):
+                _exchange(temporary, place)
+            else:
+                temporary.replace(place)
+    except OSError as error:
+        raise FolderError(f"{place}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_empty(place: Path) -> bool:
+    return place.is_dir() and not any(place.iterdir())
+
+
+def _hold_model(place: Path) -> None:
+    """Refuse to replace what is not a model folder and nothing else: it is somebody's work."""
+    if place.is_symlink() or not place.is_dir():
+        raise FolderError(f"{place}: is there already, and is no folder; name a new folder")
+    foreign = sorted(
+        entry.name
+        for entry in place.iterdir()
+        if entry.is_dir() or not any(entry.match(pattern) for pattern in _REPLACEABLE)
+    )
+    if foreign:
+        raise FolderError(f"{place}: holds {foreign[0]}, which is no part of a model; not replaced")
+
+
+def _exchange(new: Path, place: Path) -> None:
+    """Put a folder in the place of another, which is there until the new one is."""
+    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.parent))
+    place.replace(old)
+    try:
+        new.replace(place)
+    except OSError:
+        old.replace(place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_texts(
+    folder: Path, config: Config, name: str, *, weights: str | None = None, tokenizer: bool = False
+) -> None:
+    """Write ``config.json``, ``generation_config.json`` and the model card.
+
+    Args:
+        folder: Where to.
+        config: Of the model.
+        name: What the model is called.
+        weights: Where the weights come from; None for random ones.
+        tokenizer: Whether a tokenizer is written too.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    card = model_card(config, name, weights=weights, tokenizer=tokenizer)
+    tokens = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
+    known = {key: token for key, token in tokens.items() if token is not None}
+    generation = json.dumps({"_from_model_config": True, **known}, indent=2) + "\n"
+    (folder / "config.json").write_text(hub.dump(config), encoding="utf-8")
+    (folder / "generation_config.json").write_text(generation, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def model_card(
+    config: Config, name: str, *, weights: str | None = None, tokenizer: bool = False
+) -> str:
+    """The README of a model folder: what the model is, layer by layer, and how to load it.
+
+    Args:
+        config: Of the model.
+        name: What the model is called.
+        weights: Where the weights come from; None for random ones.
+        tokenizer: Whether the folder has a tokenizer.
+    """
+    shape, spent = geometry(config), cost(config)
+    rows = [
+        f"| {layer.index} | {layer.num_query_heads} | {layer.num_kv_heads} | {layer.ffn_dim:,} | "
+        f"{each.parameters:,} | {each.kv_cache_bytes_per_token:,} |"
+        for layer, each in zip(shape.layers, spent.layers, strict=True)
+    ]
+    described = [" ".join(config.description.split()), ""] if config.description else []
+    lines = [
+        *("---", "library_name: mlx", "tags:", "- openelm", "- layer-wise-scaling", "---", ""),
+        *(f"# {name}", "", *described),
+        "**Random weights.** Made and proven by elmcfg; nobody has trained this model."
+        if weights is None
+        else f"Converted by elmcfg from {weights}.",
+        "",
+        f"{spent.parameters.total:,} parameters in {config.torch_dtype}: {len(shape.layers)} "
+        f"layers of width {shape.model_dim:,} with heads of {shape.head_dim}, vocabulary "
+        f"{shape.vocab_size:,}, context {config.max_context_length:,} tokens. The KV cache takes "
+        f"{spent.kv_cache_bytes_per_token:,} bytes per token in a 2-byte dtype.",
+        "",
+        "| layer | query heads | KV heads | FFN width | parameters | KV bytes/token |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+        *rows,
+        "",
+        "```python",
+        "from pathlib import Path",
+        "from mlx_lm.utils import load_model",
+        f'model, config = load_model(Path("{name}"))',
+        "```",
+        *([] if tokenizer else ["", "No tokenizer is included."]),
+    ]
+    return "\n".join(lines) + "\n"
