@@ -137,10 +137,10 @@ def test_random_weights_where_there_are_none(run: Run, tmp_path: Path) -> None:
 def test_nothing_is_left_of_a_file_that_cannot_be_finished(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Any, tensor: Any, **_: Any) -> None:
+    def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gguf.GGUFWriter, "write_tensor_data", full)
+    monkeypatch.setattr("elmcfg.conversion.gguf._data", full)
     outcome = run("convert", "tiny", str(tmp_path / "tiny.gguf"))
     assert outcome.code == 2
     assert "No space left" in outcome.err

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from elmcfg.conversion.tokenizer import Vocabulary
-from elmcfg.conversion.weights import Array, ConversionError, Weights, blocked, cast
+from elmcfg.conversion.weights import Array, ConversionError, Weights, blocked, cast, pieces
 from elmcfg.formats.gguf import ARCHITECTURE, HALVES, LAYER_TENSORS, MAX_LAYERS, MODEL_TENSORS
 from elmcfg.geometry import geometry
 
@@ -80,10 +80,10 @@ def write(
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for array in _arrays(config, weights, file_type):
-            writer.write_tensor_data(array)
     finally:
         writer.close()
+    with path.open("ab") as stream:
+        _data(stream, config, weights, file_type, writer.data_alignment)
 
 
 def _metadata(writer: Any, config: Config, vocabulary: Vocabulary, file_type: str) -> None:
@@ -138,15 +138,25 @@ def _plan(
             yield one(f"blk.{layer.index}.{part}.weight", f"{prefix}ffn.proj_1.weight", rows)
 
 
-def _arrays(config: Config, weights: Weights, file_type: str) -> Iterator[Array]:
+def _data(
+    stream: IO[bytes], config: Config, weights: Weights, file_type: str, alignment: int
+) -> None:
+    """Append the tensors, each at the next whole multiple of the alignment.
+
+    Not by the writer's own ``write_tensor_data``, which wants a tensor whole.
+    """
+    stream.write(bytes(-stream.tell() % alignment))
     held, values = "", np.empty(0)
     for _, _, stored, source, rows in _plan(config, weights, file_type):
         if source != held:  # Both halves of proj_1 are cut from one reading.
             values = np.empty(0)
             held, values = source, weights.read(source)
-        dtype = weights.dtypes[source]
-        part = np.ascontiguousarray(values[rows])
-        if stored == "Q8_0":
-            yield blocked(cast(part, dtype, "F32"))
-        else:
-            yield cast(part, dtype, stored)
+        for part in pieces(values[rows]):
+            stream.write(np.ascontiguousarray(_stored(part, weights.dtypes[source], stored)).data)
+        stream.write(bytes(-stream.tell() % alignment))
+
+
+def _stored(values: Array, dtype: str, stored: str) -> Array:
+    if stored == "Q8_0":
+        return blocked(cast(values, dtype, "F32"))
+    return cast(values, dtype, stored)

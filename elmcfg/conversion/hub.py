@@ -18,7 +18,7 @@ import numpy as np
 
 from elmcfg.config import resolve
 from elmcfg.conversion.recipes import end_points
-from elmcfg.conversion.weights import DTYPES, ConversionError, Weights, cast
+from elmcfg.conversion.weights import DTYPES, ConversionError, Weights, cast, pieces
 from elmcfg.formats import folder, safetensors
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def write(
         with (place / file).open("wb") as stream:
             safetensors.write_header(stream, {n: (dtype, weights.shapes[n]) for n in names})
             for name in names:
-                values = cast(weights.read(name), weights.dtypes[name], dtype)
-                stream.write(np.ascontiguousarray(values).data)
+                for part in pieces(weights.read(name)):
+                    stream.write(np.ascontiguousarray(cast(part, weights.dtypes[name], dtype)).data)
     if len(files) > 1:
         text = safetensors.index(files, sum(sizes.values()))
         (place / safetensors.INDEX).write_text(text, encoding="utf-8")

@@ -7,7 +7,7 @@ bfloat16, so that such values are held as the upper halves of their float32 form
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype("<u2"),
 }
 _BLOCK, _BLOCK_BYTES = 32, 34
+_PIECE = 2**20
 
 
 class ConversionError(Exception):
@@ -138,25 +139,33 @@ def _hold(
 
 
 def _values(entry: Entry) -> Array:
+    """The values of an entry; those that need no unpacking are mapped from the file, not read."""
+    if entry.nbytes == 0:
+        return np.empty(entry.shape, _NUMPY.get(entry.dtype, np.float32))
     try:
-        with entry.file.open("rb") as stream:
-            stream.seek(entry.start)
-            raw = stream.read(entry.nbytes)
-    except OSError as error:
-        raise CheckpointError(f"{entry.file}: cannot be read: {error.strerror}") from error
-    if len(raw) < entry.nbytes:
-        raise CheckpointError(f"{entry.file}: cut short")
+        raw = np.memmap(entry.file, np.uint8, "r", entry.start, (entry.nbytes,))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{entry.file}: cannot be read: {error}") from error
     if entry.dtype == "Q8_0":
         return _unblocked(raw).reshape(entry.shape)
-    values: Array = np.frombuffer(raw, _NUMPY[entry.dtype])
+    values: Array = raw.view(_NUMPY[entry.dtype])
     return values.reshape(entry.shape)
 
 
-def _unblocked(raw: bytes) -> Array:
+def pieces(values: Array) -> Iterator[Array]:
+    """Whole rows of a few megabytes at a time: what is made of them stays small."""
+    rows = values.shape[0]
+    step = max(1, _PIECE // max(1, values.size // max(1, rows)))
+    for start in range(0, rows, step):
+        yield values[start : start + step]
+
+
+def _unblocked(raw: Array) -> Array:
     """Values of Q8_0: blocks of a float16 scale and 32 signed bytes (ggml-common.h)."""
-    blocks = np.frombuffer(raw, np.uint8).reshape(-1, _BLOCK_BYTES)
+    blocks = raw.reshape(-1, _BLOCK_BYTES)
     scales = blocks[:, :2].copy().view("<f2").astype(np.float32)
-    return scales * blocks[:, 2:].view(np.int8)
+    values: Array = scales * blocks[:, 2:].view(np.int8)
+    return values
 
 
 def blocked(values: Array) -> Array:
@@ -186,18 +195,20 @@ def cast(values: Array, dtype: str, to: str) -> Array:
     """
     if dtype == to:
         return values
-    if dtype == "BF16":
-        wide = (values.astype(np.uint32) << 16).view(np.float32)
-    else:
-        wide = values.astype(np.float32)
+    wide = _widened(values) if dtype == "BF16" else values.astype(np.float32, copy=False)
     if to == "F32":
         return wide
     with np.errstate(over="ignore"):
         narrow = wide.astype("<f2") if to == "F16" else _bfloat16(wide)
-    seen = narrow if to == "F16" else (narrow.astype(np.uint32) << 16).view(np.float32)
-    if not np.array_equal(np.isfinite(seen), np.isfinite(wide)):
+    infinite = np.isinf(narrow if to == "F16" else _widened(narrow))
+    if infinite.any() and np.isfinite(wide[infinite]).any():
         raise ConversionError(f"a weight of {np.abs(wide).max():.3g} is too large for {to}")
     return narrow
+
+
+def _widened(values: Array) -> Array:
+    """bfloat16 values, held as their bits, in float32."""
+    return (values.astype(np.uint32) << 16).view(np.float32)
 
 
 def _bfloat16(values: Array) -> Array:
