@@ -63,7 +63,7 @@ def log_probabilities(
     return np.array(logits - mx.logsumexp(logits))
 
 
-def llama_cpp(file: Path, tokens: Sequence[int], count: int = 8) -> dict[int, float]:
+def llama_cpp(file: Path, tokens: Sequence[int] | str, count: int = 8) -> dict[int, float]:
     """What llama.cpp says of it: the likeliest tokens and their log-probabilities."""
     import xllamacpp
 
@@ -75,7 +75,8 @@ def llama_cpp(file: Path, tokens: Sequence[int], count: int = 8) -> dict[int, fl
     # Its flash attention rounds keys and values to float16.
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     server = xllamacpp.Server(params)
-    asked = {"prompt": list(tokens), "n_predict": 1, "n_probs": count, "temperature": 0.0}
+    prompt = tokens if isinstance(tokens, str) else list(tokens)
+    asked = {"prompt": prompt, "n_predict": 1, "n_probs": count, "temperature": 0.0}
     answer = server.handle_completions(asked)
     answer = json.loads(answer) if isinstance(answer, str) else answer
     top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]

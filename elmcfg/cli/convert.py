@@ -10,6 +10,8 @@ import click
 from elmcfg import conversion
 from elmcfg.backend import BackendError
 from elmcfg.cli.common import config_argument, fail, note, quiet_option
+from elmcfg.cli.scale_options import Indices
+from elmcfg.conversion.slicing import KEEP, Cut
 from elmcfg.sources import checkpoint_of
 
 
@@ -39,6 +41,21 @@ from elmcfg.sources import checkpoint_of
     type=click.Path(path_type=Path),
     help="A tokenizer.model (SentencePiece), or a folder with a tokenizer.",
 )
+@click.option(
+    "--slice", "smaller", metavar="CONFIG", help="Cut this smaller model out of the weights."
+)
+@click.option(
+    "--slice-layers",
+    type=Indices(),
+    help="Layers to keep, such as 0,2,5.  [default: spread evenly]",
+)
+@click.option(
+    "--slice-keep",
+    type=click.Choice(KEEP),
+    default="first",
+    show_default=True,
+    help="Heads and FFN channels to keep; largest is by the norm of their output weights.",
+)
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 @quiet_option
 def command(
@@ -48,7 +65,8 @@ def command(
 
     A TARGET called *.gguf is written for llama.cpp, *.yaml and *.json are the config alone, and any
     other name is a model folder. Weights come from CONFIG where that is a model folder, a
-    safetensors file or a GGUF file, and are random otherwise.
+    safetensors file or a GGUF file, and are random otherwise. With --slice they are those of a
+    shallower or narrower model, cut out of them: a start for training.
 
     \b
     Forms:
@@ -63,6 +81,7 @@ def command(
       elmcfg convert openelm-270m my-model
       elmcfg convert my-model my-model.gguf --dtype q8_0
       elmcfg convert my-model.gguf mine.yaml
+      elmcfg convert my-model smaller --slice smaller.yaml --slice-keep largest
       elmcfg convert mine.yaml mine-corenet.yaml --to corenet
 
     Exit codes: 0 written, 1 it cannot be expressed or read, 2 called wrongly.
@@ -75,7 +94,7 @@ def command(
             Path(target),
             form,
             checkpoint=None if source == "-" else checkpoint_of(Path(source)),
-            options=conversion.Options(overwrite=force, **options),
+            options=_options(options, force),
         )
     except FileExistsError:
         fail(f"{target}: there is a file already; --force replaces it", 2)
@@ -87,6 +106,16 @@ def command(
         fail(f"{target}: cannot be written: {error.strerror or error}", 2)
     if not quiet:
         note("\n".join([f"wrote {target} ({form})", *remarks]))
+
+
+def _options(given: dict[str, Any], force: bool) -> conversion.Options:
+    smaller, layers, keep = (given.pop(key) for key in ("smaller", "slice_layers", "slice_keep"))
+    cut = None
+    if smaller is not None:
+        cut = Cut(config_argument(smaller), None if layers is None else tuple(layers), keep)
+    elif layers is not None or keep != KEEP[0]:
+        raise click.UsageError("--slice-layers and --slice-keep go with --slice CONFIG")
+    return conversion.Options(overwrite=force, cut=cut, **given)
 
 
 def _guessed(target: str, quiet: bool) -> str:

@@ -18,6 +18,7 @@ from elmcfg.formats.safetensors import SHARD_BYTES, CheckpointError
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
+    from elmcfg.conversion.slicing import Cut
 
 __all__ = [
     "DTYPES",
@@ -50,6 +51,7 @@ class Options:
         tokenizer: A ``tokenizer.model``, or a folder with a tokenizer.
         overwrite: Whether what is there may be replaced.
         shard_bytes: Most bytes of weights in one file of a folder.
+        cut: The smaller model to make of the weights, if any.
     """
 
     dtype: str | None = None
@@ -57,6 +59,7 @@ class Options:
     tokenizer: Path | None = None
     overwrite: bool = False
     shard_bytes: int = SHARD_BYTES
+    cut: Cut | None = None
 
 
 def guess_format(target: str) -> str:
@@ -122,12 +125,17 @@ def _check_dtype(form: str, dtype: str | None) -> None:
 def _weights(config: Config, checkpoint: Path | None, options: Options) -> tuple[Config, Weights]:
     """The weights, and the config with the dtype that they shall have."""
     from elmcfg.conversion import weights
+    from elmcfg.conversion.slicing import cut_weights
 
     asked = options.dtype if options.dtype in _DTYPES else None
+    if checkpoint is None and options.cut is not None:
+        raise ConversionError("there are no weights to cut: name a model folder or a checkpoint")
     if checkpoint is None:
         config = config.model_copy(update={"torch_dtype": asked or config.torch_dtype})
         return config, weights.random(config, seed=options.seed)
     found = weights.of_file(checkpoint, config)
+    if options.cut is not None:
+        config, found = options.cut.config, cut_weights(found, config, options.cut)
     return config.model_copy(update={"torch_dtype": asked or found.dtype}), found
 
 
