@@ -108,6 +108,8 @@ def test_it_computes_what_the_masked_model_does(
         ({"model_dim": 64}, [], "model_dim is 96"),
         ({"head_dim": 64}, [], "head_dim is 32"),
         ({"vocab_size": 10}, [], "vocab_size is 300"),
+        ({"rms_norm_eps": 1e-5}, [], "rms_norm_eps is 1e-06"),
+        ({"rope_freq_constant": 10.0}, [], "rope_freq_constant is 500"),
         ({"ffn_multipliers": [4.0, 0.5]}, [], "FFN channels"),
         ({"qkv_multipliers": [2.0, 0.7]}, [], "KV heads"),
         ({"num_gqa_groups": 4, "qkv_multipliers": [1.4, 1.4]}, [], "query heads per KV head"),
