@@ -247,3 +247,29 @@ _register(
     silently ignored; remove it, or give control points instead of a full list.
     """,
 )
+
+# Comments that suppress findings (elmcfg.suppressions).
+_register(
+    "ELM008",
+    "unused-suppression",
+    """
+    A comment "elmcfg: ignore[...]" leaves nothing out: what it was written for has been mended, or
+    its code is another one. Left in place it would hide the next real finding.
+
+    Bad:   vocab_size: 32000  # elmcfg: ignore[ELM203] odd on purpose
+    Good:  vocab_size: 32000
+    """,
+    Severity.WARNING,
+)
+_register(
+    "ELM009",
+    "malformed-suppression",
+    """
+    A comment that begins with "elmcfg:" names no known code, or gives no reason. Whoever reads the
+    file next should see what is left out, and why that is no problem here.
+
+    Bad:   num_query_heads: [18, 18]  # elmcfg: ignore
+    Good:  num_query_heads: [18, 18]  # elmcfg: ignore[ELM301] our trainer reads the list alone
+    """,
+    Severity.WARNING,
+)

@@ -14,6 +14,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # undocumente
 from typing import Any
 
 from elmcfg.diagnostics import Loc, Span
+from elmcfg.document.lines import Format, Lines
 from elmcfg.document.tree import (
     MAX_DEPTH,
     MAX_VALUES,
@@ -73,7 +74,7 @@ class _Reader:
         self.text = text
         self.at = 0
         self.tree = Tree()
-        self.lines = [0, *(m.end() for m in re.finditer("\n", text))]
+        self.lines = Lines(text, Format.JSON).starts
 
     def span(self, start: int, end: int) -> Span:
         first = bisect_right(self.lines, start)
@@ -139,9 +140,7 @@ class _Reader:
             self.at += 1
             inner = (*loc, key)
             if key in result:
-                self.tree.problems.append(
-                    duplicate_key(key, inner, key_span, self.tree.keys[inner])
-                )
+                duplicate_key(self.tree, key, inner, key_span, result[key])
             self.tree.keys[inner] = key_span
             result[key] = self.value(inner, depth + 1)
             if self.separator("}"):

@@ -9,7 +9,7 @@ from elmcfg.diagnostics import Loc, Span
 
 MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 64
-MAX_VALUES = 500_000
+MAX_VALUES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,16 @@ class TextProblem:
     loc: Loc = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A key that stands twice: where, and what the first said, which the second replaced."""
+
+    first_key: Span
+    first_value: Span
+    first_data: Any
+    second_key: Span
+
+
 @dataclass(slots=True)
 class Tree:
     """A parsed text.
@@ -32,6 +42,7 @@ class Tree:
             could not be parsed.
         values: Place of each value.
         keys: Place of each key, by the path of its value.
+        repeats: Keys that stand twice in one mapping.
         problems: Faults of the text.
         fatal: Whether ``data`` is unusable.
     """
@@ -39,6 +50,7 @@ class Tree:
     data: Any = None
     values: dict[Loc, Span] = field(default_factory=dict)
     keys: dict[Loc, Span] = field(default_factory=dict)
+    repeats: list[Repeat] = field(default_factory=list)
     problems: list[TextProblem] = field(default_factory=list)
     fatal: bool = False
 
@@ -51,14 +63,26 @@ class UnusableTextError(Exception):
         self.problem = problem
 
 
-def duplicate_key(key: str, loc: Loc, span: Span, first: Span) -> TextProblem:
-    """The problem of a key that stands twice in one mapping."""
-    return TextProblem(
-        "ELM003",
-        span,
-        f"duplicate key {key!r}: it stands in line {first.line} already",
-        "remove one of the two; most programs silently keep the last",
-        loc,
+def duplicate_key(tree: Tree, key: str, loc: Loc, span: Span, first_data: Any) -> None:
+    """Note that a key stands twice in one mapping.
+
+    Args:
+        tree: Still holds the places of the first.
+        key: The key.
+        loc: Its path.
+        span: Where it stands the second time.
+        first_data: What it said the first time.
+    """
+    first = tree.keys[loc]
+    tree.repeats.append(Repeat(first, tree.values[loc], first_data, span))
+    tree.problems.append(
+        TextProblem(
+            "ELM003",
+            span,
+            f"duplicate key {key!r}: it stands in line {first.line} already",
+            "remove one of the two; most programs silently keep the last",
+            loc,
+        )
     )
 
 

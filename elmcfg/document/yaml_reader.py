@@ -227,7 +227,7 @@ class _Builder:
         loc = (*top.loc, key)
         merge = plain and key == _MERGE
         if key in top.data and key not in top.merged and not merge:
-            self.tree.problems.append(duplicate_key(key, loc, span, self.tree.keys[loc]))
+            duplicate_key(self.tree, key, loc, span, top.data[key])
         top.merged.discard(key)
         self.tree.keys[loc] = span
 

@@ -1,0 +1,178 @@
+"""Many files, checked one after another or on several cores: what ``elmcfg validate`` does.
+
+Each file becomes one :class:`Checked`, which keeps the text only where there is something to show
+of it, so that memory does not grow with the number of files.
+"""
+
+from __future__ import annotations
+
+import os
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from elmcfg.diagnostics import Diagnostic, Severity
+from elmcfg.document import Document, Format
+from elmcfg.fixes.fix import Fix
+from elmcfg.linter import diagnose
+from elmcfg.settings import Settings
+from elmcfg.sources import Input, looks_like_config
+from elmcfg.suppressions import Suppressed
+
+# From how many files on a second process pays: starting one costs as much as some 700 files.
+_MANY = 1_500
+_CHUNK = 128
+
+
+class Fixing(StrEnum):
+    """What to do about findings that can be mended."""
+
+    NONE = "none"
+    DIFF = "diff"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to do with each file.
+
+    Attributes:
+        settings: What to report.
+        fixing: Whether to mend.
+        unsafe: Whether to apply unsafe fixes too.
+    """
+
+    settings: Settings = Settings()
+    fixing: Fixing = Fixing.NONE
+    unsafe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One file, checked.
+
+    Attributes:
+        input: The file.
+        text: Its text, as it is after mending; empty where there is nothing to show of it.
+        format: The notation of that.
+        diagnostics: What is to be reported, sorted by place.
+        suppressed: What comments in the file leave out.
+        fixes: How findings could be mended.
+        before: The text before mending, where that changed it.
+        fixed: What was mended, in words.
+    """
+
+    input: Input
+    text: str = ""
+    format: Format = Format.YAML
+    diagnostics: tuple[Diagnostic, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+    fixes: dict[Diagnostic, Fix] = field(default_factory=dict)
+    before: str | None = None
+    fixed: tuple[str, ...] = ()
+
+    def count(self, severity: Severity) -> int:
+        """How many findings are of this severity."""
+        return sum(d.severity is severity for d in self.diagnostics)
+
+
+def check(inputs: Sequence[Input], task: Task) -> Iterator[Checked]:
+    """Check files, in the given order; those of a folder that are no configs are left out."""
+    if len(inputs) < _MANY or _cores() < 2:
+        yield from _each(inputs, task)
+        return
+    from concurrent.futures import ProcessPoolExecutor  # pays with many files only
+
+    chunks = [inputs[i : i + _CHUNK] for i in range(0, len(inputs), _CHUNK)]
+    with ProcessPoolExecutor(_cores()) as pool:
+        for done in pool.map(partial(_all, task=task), chunks):
+            yield from done
+
+
+def _cores() -> int:
+    able = getattr(os, "sched_getaffinity", None)
+    return len(able(0)) if able else os.cpu_count() or 1
+
+
+def _all(inputs: Sequence[Input], task: Task) -> list[Checked]:
+    return list(_each(inputs, task))
+
+
+def _each(inputs: Iterable[Input], task: Task) -> Iterator[Checked]:
+    for item in inputs:
+        checked = check_one(item, task)
+        if checked is not None:
+            yield checked
+
+
+def check_one(item: Input, task: Task) -> Checked | None:
+    """Check one file, and mend it in memory if that is the task.
+
+    Returns:
+        ``None`` for a file of a folder that turns out to be no config.
+    """
+    document = item.read()
+    if item.folder and not _concerns_us(item, document):
+        return None
+    found, suppressed = findings(document, task.settings)
+    if not found and not suppressed:
+        return Checked(item)
+    from elmcfg import fixes  # most files have nothing to mend
+
+    before, done = document, []
+    if task.fixing is not Fixing.NONE and not item.shipped:
+        document, done = fixes.mend(
+            document, lambda d: findings(d, task.settings)[0], unsafe=task.unsafe
+        )
+    if done:
+        found, suppressed = findings(document, task.settings)
+    return Checked(
+        input=item,
+        text=document.text,
+        format=document.format,
+        diagnostics=tuple(found),
+        suppressed=tuple(suppressed),
+        fixes=fixes.proposals(document, found),
+        before=before.text if done else None,
+        fixed=tuple(done),
+    )
+
+
+def findings(
+    document: Document, settings: Settings
+) -> tuple[list[Diagnostic], list[Suppressed]]:
+    """The findings of a document that are to be reported, and those that its comments leave out."""
+    options: dict[str, Any] = {"targets": settings.targets} if settings.targets else {}
+    found = diagnose(document, **options)
+    if document.data is not None:  # a file that cannot be read at all is always reported
+        ignored = settings.ignored_in(document.path) if settings.per_file_ignores else ()
+        found = [
+            d for d in found if settings.reports(d.code) and not d.code.startswith(ignored or "-")
+        ]
+    suppressed: list[Suppressed] = []
+    if "elmcfg:" in document.text:
+        from elmcfg import suppressions
+
+        found, suppressed = suppressions.apply(document, found, settings)
+        found.sort(key=lambda d: d.sort_key)
+    if settings.strict:
+        found = [_raised(d) for d in found]
+    return found, suppressed
+
+
+def _raised(found: Diagnostic) -> Diagnostic:
+    if found.severity is not Severity.WARNING:
+        return found
+    return replace(found, severity=Severity.ERROR)
+
+
+def _concerns_us(item: Input, document: Document) -> bool:
+    """Whether a file of a folder is a config, or may be one that cannot be looked into."""
+    if document.text:
+        return looks_like_config(document)
+    # Not text, vanished meanwhile, a link to nowhere: no config.
+    path = item.path or ""
+    return os.path.exists(path) and not os.access(path, os.R_OK)  # noqa: PTH110
