@@ -138,9 +138,9 @@ def heads_given(values: Values) -> Iterator[Violation]:
         )
 
 
-def _recipe_multipliers(values: Values) -> tuple[float, ...] | None:
-    """The QKV multiplier of each layer, where the recipe is there and whole."""
-    points, n = values.get("qkv_multipliers"), values.get("num_transformer_layers")
+def _expanded(values: Values, key: str) -> tuple[float, ...] | None:
+    """The multiplier of each layer, where the points for it are there and whole."""
+    points, n = values.get(key), values.get("num_transformer_layers")
     if points is None or n is None or None in points:
         return None
     if len(points) != n and not schedule.is_control_points(len(points), n):
@@ -150,8 +150,22 @@ def _recipe_multipliers(values: Values) -> tuple[float, ...] | None:
         points,
         n,
         decimals=options.get("decimals", schedule.RELEASED_DECIMALS),
-        frame=options.get("frame_qkv_multiplier"),
+        frame=options.get("frame_" + key.removesuffix("s")),
     )
+
+
+def multipliers_survive_rounding(values: Values) -> Iterator[Violation]:
+    """No multiplier is rounded to zero."""
+    for key in MULTIPLIER_LISTS:
+        expanded = _expanded(values, key)
+        if expanded and 0 in expanded:
+            layer = expanded.index(0)
+            yield Violation(
+                "ELM205",
+                (key,),
+                f"layer {layer}: {key} is rounded to 0",
+                "use larger multipliers, or more decimals in schedule",
+            )
 
 
 def recipe_agrees(values: Values) -> Iterator[Violation]:
@@ -161,7 +175,7 @@ def recipe_agrees(values: Values) -> Iterator[Violation]:
     d, h = values.get("model_dim"), values.get("head_dim")
     if groups is None or heads is None or n is None:
         return
-    multipliers = _recipe_multipliers(values)
+    multipliers = _expanded(values, "qkv_multipliers")
     if multipliers and d is not None and h is not None and len(heads) == n:
         wanted = [query_heads(m, d, h, groups) for m in multipliers]
         differ = [i for i in range(n) if heads[i] is not None and heads[i] != wanted[i]]
@@ -204,8 +218,9 @@ def recipe_agrees(values: Values) -> Iterator[Violation]:
 
 def schedule_applies(values: Values) -> Iterator[Violation]:
     """Options of the schedule are given only where control points are there to use them."""
-    n, options = values.get("num_transformer_layers"), values.get("schedule")
-    if n is None or not options:
+    n, options = values.get("num_transformer_layers"), values.get("schedule") or {}
+    plain = {"decimals": schedule.RELEASED_DECIMALS}
+    if n is None or all(value == plain.get(option) for option, value in options.items()):
         return
     given = [values[key] for key in MULTIPLIER_LISTS if values.get(key) is not None]
     if given and all(len(entries) == n for entries in given):
@@ -220,6 +235,7 @@ def schedule_applies(values: Values) -> Iterator[Violation]:
 RULES: tuple[Rule, ...] = (
     list_lengths,
     heads_given,
+    multipliers_survive_rounding,
     head_divisibility,
     recipe_agrees,
     schedule_applies,
