@@ -7,20 +7,22 @@ of it, so that memory does not grow with the number of files.
 from __future__ import annotations
 
 import os
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from elmcfg.diagnostics import Diagnostic, Severity
 from elmcfg.document import Document, Format
-from elmcfg.fixes.fix import Fix
 from elmcfg.linter import diagnose
 from elmcfg.settings import Settings
 from elmcfg.sources import Input, looks_like_config
-from elmcfg.suppressions import Suppressed
+
+if TYPE_CHECKING:
+    from elmcfg.fixes import Fix
+    from elmcfg.suppressions import Suppressed
 
 # From how many files on a second process pays: starting one costs as much as some 700 files.
 _MANY = 1_500
@@ -45,7 +47,7 @@ class Task:
         unsafe: Whether to apply unsafe fixes too.
     """
 
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     fixing: Fixing = Fixing.NONE
     unsafe: bool = False
 
@@ -63,6 +65,7 @@ class Checked:
         fixes: How findings could be mended.
         before: The text before mending, where that changed it.
         fixed: What was mended, in words.
+        missing: Whether there is no such file.
     """
 
     input: Input
@@ -73,10 +76,56 @@ class Checked:
     fixes: dict[Diagnostic, Fix] = field(default_factory=dict)
     before: str | None = None
     fixed: tuple[str, ...] = ()
+    missing: bool = False
 
     def count(self, severity: Severity) -> int:
         """How many findings are of this severity."""
         return sum(d.severity is severity for d in self.diagnostics)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of checked files as they pass by.
+
+    Attributes:
+        files: Files.
+        errors: Errors.
+        warnings: Warnings.
+        suppressed: Findings that comments leave out.
+        fixed: Findings that were mended, or would be.
+        fixable: Findings that could be mended safely.
+        unsafe: Findings that could be mended, but not safely.
+        folders: Arguments in whose folders there was a config.
+    """
+
+    files: int = 0
+    errors: int = 0
+    warnings: int = 0
+    suppressed: int = 0
+    fixed: int = 0
+    fixable: int = 0
+    unsafe: int = 0
+    folders: set[str] = field(default_factory=set)
+
+    def watch(self, results: Iterable[Checked], lacking: Iterable[str] = ()) -> Iterator[Checked]:
+        """The same results, counted, after one for each argument that names nothing."""
+        for checked in chain(map(_missing, lacking), results):
+            self.files += not checked.missing
+            self.errors += checked.count(Severity.ERROR)
+            self.warnings += checked.count(Severity.WARNING)
+            self.suppressed += len(checked.suppressed)
+            self.fixed += len(checked.fixed)
+            safe = sum(fix.safe for fix in checked.fixes.values())
+            self.fixable += safe
+            self.unsafe += len(checked.fixes) - safe
+            self.folders.update(checked.input.folders)
+            yield checked
+
+
+def _missing(name: str) -> Checked:
+    message = "no such file, and no shipped variant of that name"
+    found = Diagnostic(name, None, "ELM001", Severity.ERROR, (), message, "check the path")
+    return Checked(Input(name, name), diagnostics=(found,), missing=True)
 
 
 def check(inputs: Sequence[Input], task: Task) -> Iterator[Checked]:
@@ -115,14 +164,16 @@ def check_one(item: Input, task: Task) -> Checked | None:
         ``None`` for a file of a folder that turns out to be no config.
     """
     document = item.read()
-    if item.folder and not _concerns_us(item, document):
+    if not item.named and not _concerns_us(item, document):
         return None
     found, suppressed = findings(document, task.settings)
     if not found and not suppressed:
-        return Checked(item)
+        # Standard input is given back even where there is nothing to mend.
+        return Checked(item, document.text if item.path is None else "")
     from elmcfg import fixes  # most files have nothing to mend
 
-    before, done = document, []
+    before = document
+    done: list[str] = []
     if task.fixing is not Fixing.NONE and not item.shipped:
         document, done = fixes.mend(
             document, lambda d: findings(d, task.settings)[0], unsafe=task.unsafe
@@ -141,9 +192,7 @@ def check_one(item: Input, task: Task) -> Checked | None:
     )
 
 
-def findings(
-    document: Document, settings: Settings
-) -> tuple[list[Diagnostic], list[Suppressed]]:
+def findings(document: Document, settings: Settings) -> tuple[list[Diagnostic], list[Suppressed]]:
     """The findings of a document that are to be reported, and those that its comments leave out."""
     options: dict[str, Any] = {"targets": settings.targets} if settings.targets else {}
     found = diagnose(document, **options)

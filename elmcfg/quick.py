@@ -46,12 +46,12 @@ def fits(loc: Loc, value: Any) -> bool:
 
 
 def _inner(schema: Schema, part: str | int) -> Schema:
-    """The schema of what stands below a key or an index; one that nothing fits where there is none."""
-    options = schema.get("anyOf", [schema])
-    for option in options:
-        if "$ref" in option:
-            option = _schema()["$defs"][option["$ref"].rpartition("/")[2]]
-        inner = option.get("items") if isinstance(part, int) else option.get("properties", {}).get(part)
+    """The schema of what stands below a key or an index; where there is none, nothing fits."""
+    for option in schema.get("anyOf", [schema]):
+        named = option.get("$ref", "").rpartition("/")[2]
+        holder = _schema()["$defs"][named] if named else option
+        below = {part: holder.get("items")} if isinstance(part, int) else holder.get("properties")
+        inner: Schema | None = (below or {}).get(part)
         if inner is not None:
             return inner
     return {"enum": []}
@@ -112,12 +112,17 @@ def _array(schema: Schema, definitions: Schema) -> Check:
         return lambda value: isinstance(value, list) and all(map(fits, value))
     types = {int} if items["type"] == "integer" else {int, float}
     # Of numbers of the right type, the ends and one that is not finite tell all there is to tell.
-    return lambda value: isinstance(value, list) and (
-        not value
-        or types.issuperset(map(type, value))
-        and fits(min(value))
-        and fits(max(value))
-        and (int in types and float not in types or all(map(_finite, value)))
+    return lambda value: (
+        isinstance(value, list)
+        and (
+            not value
+            or (
+                types.issuperset(map(type, value))
+                and fits(min(value))
+                and fits(max(value))
+                and ((int in types and float not in types) or all(map(_finite, value)))
+            )
+        )
     )
 
 

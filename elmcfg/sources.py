@@ -20,6 +20,11 @@ VARIANT_SCHEMA = "variant.schema.json"
 """Name of the schema file in the ``schemas`` folder."""
 
 STDIN = "-"
+"""The argument that stands for standard input."""
+
+NO_CONFIGS = "no configs in this folder (YAML or JSON files with num_transformer_layers)"
+"""What is wrong with a folder that holds none."""
+
 _CONFIG = "config.json"
 # Keys that every config has some of, and other YAML and JSON files have not.
 _MARKS = ("num_transformer_layers", "ffn_multipliers", "qkv_multipliers", "num_gqa_groups")
@@ -37,14 +42,15 @@ class Input:
     Attributes:
         shown: What to call it.
         path: Where it is; ``None`` for standard input.
-        folder: The argument in whose folder it was found: it is checked only if it looks like a
-            config. Empty for a file that was named itself.
+        named: Whether it was named itself; if not, it is checked only if it looks like a config.
+        folders: The arguments in whose folders it was found.
         shipped: Whether it comes with elmcfg, and so is not the user's to edit.
     """
 
     shown: str
     path: str | None
-    folder: str = ""
+    named: bool = True
+    folders: tuple[str, ...] = ()
     shipped: bool = False
 
     def read(self) -> Document:
@@ -99,12 +105,12 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
     """
     from elmcfg import folders  # a file that is named needs none of it
 
-    if argument != STDIN and _is_folder(argument):
+    if is_folder(argument):
         model = os.path.join(argument, _CONFIG)  # noqa: PTH118
         whole = _is_file(model) and any(Path(argument).glob("*.safetensors"))
         for found in folders.walk(argument):
-            folder = "" if whole and found == model else argument
-            yield Input(found.removeprefix("./"), found, folder)
+            named = whole and found == model
+            yield Input(found.removeprefix("./"), found, named, (argument,))
         return
     if any(mark in argument for mark in "*?[") and not os.path.lexists(argument):
         from glob import glob
@@ -144,7 +150,8 @@ def _named(name: str, stdin_name: str) -> Input:
     raise SourceNotFoundError(f"{name}: no such file, and no shipped variant of that name{hint}")
 
 
-def _is_folder(path: str) -> bool:
+def is_folder(path: str) -> bool:
+    """Whether this is the path of a folder, or of a link to one."""
     try:
         return os.path.isdir(path)  # noqa: PTH112
     except ValueError:

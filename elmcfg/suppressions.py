@@ -103,7 +103,9 @@ def _comments(document: Document) -> Iterator[_Comment]:
     tree = document.tree
     # Scalars in the order of the text: inside a quoted or a block scalar, # begins no comment.
     scalars = sorted(
-        span for loc, span in tree.values.items() if not isinstance(document.value(loc), dict | list)
+        span
+        for loc, span in tree.values.items()
+        if not isinstance(document.value(loc), dict | list)
     )
     ends: dict[int, int] = {}
     for loc, key in tree.keys.items():
@@ -116,6 +118,7 @@ def _comments(document: Document) -> Iterator[_Comment]:
         if (before and before[-1] not in " \t") or _inside(scalars, number, column):
             continue
         names = [name.strip().upper() for name in (match["codes"] or "").split(",")]
+        whole = match["word"] == "ignore-file"
         first = number
         if not before.strip():
             if number >= below:  # else the comment before has found it already
@@ -127,7 +130,7 @@ def _comments(document: Document) -> Iterator[_Comment]:
             codes=tuple(name for name in names if is_code(name)),
             reason=match["reason"].strip(" \t:-–—"),  # noqa: RUF001
             fault=_fault(match["word"], match["codes"], names),
-            lines=None if match["word"] == "ignore-file" else range(first, ends.get(first, first) + 1),
+            lines=None if whole else range(first, ends.get(first, first) + 1),
         )
 
 

@@ -14,6 +14,7 @@ PACKAGE = Path(elmcfg.__file__).parent
 # Which rooms a room may import, besides itself; CONTRIBUTING.md says why.
 PURE = {"diagnostics", "codes", "schedule", "geometry", "invariants", "config", "costs"}
 READING = {"document", "sources", "quick", "findings", "linter"}
+CHECKING = {"codes", "diagnostics", "document", "sources", "linter", "settings"}
 MAY_IMPORT = {
     "diagnostics": set(),
     "codes": {"diagnostics"},
@@ -23,8 +24,13 @@ MAY_IMPORT = {
     "invariants": {"diagnostics", "geometry", "schedule"},
     "config": {"geometry", "invariants", "schedule"},
     "costs": {"geometry"},
-    "sources": {"document"},
-    "quick": {"invariants", "sources"},
+    "folders": set(),
+    "sources": {"document", "folders"},
+    "settings": {"codes"},
+    "suppressions": {"codes", "diagnostics", "document", "settings"},
+    "quick": {"diagnostics", "invariants", "sources"},
+    "fixes": PURE | {"document", "quick"},
+    "checking": CHECKING | {"fixes", "suppressions"},
     "findings": PURE,
     "linter": PURE | READING,
     "schema": {"config", "document", "sources"},
@@ -34,7 +40,7 @@ MAY_IMPORT = {
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
     "proof": {"backend", "costs", "geometry", "model"},
-    "render": {"config", "diagnostics"},
+    "render": {"codes", "config", "diagnostics", "document"},
 }
 MLX_ROOMS = {"backend", "model", "proof"}
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from elmcfg import settings
-from elmcfg.checking import Checked, Fixing, Task, check
-from elmcfg.cli.common import fail, note, out_style, quiet_option, say, width
-from elmcfg.diagnostics import Diagnostic, Severity
+from elmcfg.checking import Checked, Fixing, Tally, Task, check
+from elmcfg.cli.common import fail, note, quiet_option, say, width
+from elmcfg.document import write_back
 from elmcfg.render import frames
-from elmcfg.render.reports import MODULES, View, report_of
-from elmcfg.sources import Input, SourceNotFoundError, find
+from elmcfg.render.reports import FORMATS, View, report_of
+from elmcfg.render.style import Style, wants_colour
+from elmcfg.sources import NO_CONFIGS, STDIN, Input, SourceNotFoundError, find, is_folder
 
 
 @click.command("validate")
 @click.argument("paths", nargs=-1, metavar="[CONFIG]...")
 @click.option(
-    "--format", "format_", type=click.Choice(list(MODULES)), default="text", show_default=True,
+    "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True,
     help="Form of the output.",
 )  # fmt: skip
 @click.option("--fix", "fixing", flag_value="write", help="Mend what can be mended safely.")
@@ -48,42 +48,97 @@ def command(paths: tuple[str, ...], **flags: Any) -> None:
     what .gitignore names), a pattern such as '**/*.yaml', - for standard input, or the name of a
     shipped variant. A hub config.json is valid as it stands.
 
-    CODE is a code, such as ELM402, or the beginning of one: ELM4 is all advice. [tool.elmcfg] in
-    pyproject.toml can hold the same settings, and in YAML a comment leaves a finding out:
-    "# elmcfg: ignore[ELM402] reason".
+    CODE is a code, such as ELM409, or the beginning of one: ELM4 is all advice. [tool.elmcfg] in
+    pyproject.toml holds the same settings, and in YAML a comment leaves a finding out:
+    "# elmcfg: ignore[ELM409] reason".
 
     \b
     Examples:
       elmcfg validate config.json
       elmcfg validate variants/ my-model/config.json
-      elmcfg validate --diff .                     what --fix would change
+      elmcfg validate --diff .
       elmcfg validate --format sarif . > elmcfg.sarif
       elmcfg scale --layers 16 --model-dim 1280 | elmcfg validate -
 
-    Exit codes: 0 no errors, 1 errors (or, with --diff, changes), 2 no such file or nothing to check.
+    Exit codes: 0 no errors, 1 errors (with --diff: changes), 2 no such file or nothing to check.
     """
     if not paths:
         raise click.UsageError("name at least one file, folder, pattern or shipped variant")
-    fixing = Fixing(flags["fixing"] or Fixing.NONE)
-    task = Task(_settings(flags), fixing, flags["unsafe_fixes"])
-    inputs, missing = _inputs(paths, flags["stdin_name"])
-    tally = _Tally()
-    results = tally.watch(_finished(check(inputs, task), task, tally), missing)
-    if fixing is Fixing.DIFF:
-        _show_diffs(results)
-    else:
-        _show_report(results, flags["format_"], to_stdin=fixing is Fixing.WRITE and "-" in paths)
-    _end(tally, [*missing.values(), *tally.empty(paths)], flags["quiet"], flags["format_"], fixing)
+    task = _task(flags)
+    inputs, lacking = _inputs(paths, flags["stdin_name"])
+    tally = Tally()
+    results = tally.watch(_written(check(inputs, task), task, lacking), tuple(lacking))
+    _show(results, tally, flags, aside=task.fixing is Fixing.WRITE and STDIN in paths)
+    empty = [path for path in paths if is_folder(path) and path not in tally.folders]
+    if problems := [*lacking.values(), *(f"{path}: {NO_CONFIGS}" for path in empty)]:
+        # A file that is not there is a call gone wrong, not a config gone wrong.
+        fail("\n".join(problems), 2)
+    sys.exit(1 if tally.errors or (tally.fixed and task.fixing is Fixing.DIFF) else 0)
 
 
-@dataclass
-class _Tally:
-    """What has passed by."""
+def _task(flags: Mapping[str, Any]) -> Task:
+    try:
+        wanted = settings.load(Path.cwd()).extended(
+            select=flags["select"],
+            ignore=flags["ignore"],
+            per_file_ignores=flags["per_file_ignores"],
+            strict=flags["strict"],
+        )
+    except settings.SettingsError as error:
+        fail(str(error), 2)
+    return Task(wanted, Fixing(flags["fixing"] or Fixing.NONE), flags["unsafe_fixes"])
 
-    files: int = 0
-    errors: int = 0
-    warnings: int = 0
-    fixed: int = 0
-    ...
+
+def _inputs(paths: Iterable[str], stdin_name: str) -> tuple[list[Input], dict[str, str]]:
+    """The files that the arguments stand for, each once, sorted; and what is wrong with others."""
+    found: dict[str, Input] = {}
+    lacking: dict[str, str] = {}
+    for path in paths:
+        try:
+            for item in find(path, stdin_name):
+                before = found.get(item.shown, item)
+                found[item.shown] = replace(
+                    item,
+                    folders=(*before.folders, *item.folders),
+                    named=before.named or item.named,
+                )
+        except SourceNotFoundError as error:
+            lacking[path] = str(error)
+    return sorted(found.values(), key=lambda item: item.shown), lacking
 
 
+def _written(results: Iterable[Checked], task: Task, lacking: dict[str, str]) -> Iterator[Checked]:
+    """The same, with what was mended written back, and standard input to standard output."""
+    for checked in results:
+        yield checked
+        if task.fixing is not Fixing.WRITE:
+            continue
+        if checked.input.path is None:
+            say(checked.text.removesuffix("\n"))
+        elif checked.before is not None:
+            try:
+                write_back(Path(checked.input.path), checked.before, checked.text)
+            except OSError as error:
+                shown = checked.input.shown
+                lacking[shown] = f"{shown}: not mended: {error.strerror or error}"
+
+
+def _show(
+    results: Iterable[Checked], tally: Tally, flags: Mapping[str, Any], *, aside: bool
+) -> None:
+    """The report, and its closing line for people.
+
+    Args:
+        results: What was checked.
+        tally: Counts them.
+        flags: Of the command.
+        aside: Whether standard output is taken, by a mended text.
+    """
+    form = "diff" if flags["fixing"] == Fixing.DIFF else flags["form"]
+    view = View(Style(colour=wants_colour(sys.stderr if aside else sys.stdout)), width())
+    for piece in report_of(form)(results, view):
+        say(piece, err=aside)
+    if not flags["quiet"] and form in ("text", "concise"):
+        say(frames.summary(tally, view.style), err=aside)
+        if remedies := frames.remedies(tally):
+            note(remedies)

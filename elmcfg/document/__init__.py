@@ -7,7 +7,7 @@ keys, limits) come back in the document, never as exceptions. Nothing in a file 
 
 from elmcfg.document.lines import Format
 from elmcfg.document.reading import Document, decode, guess_format, parse, read_bytes
-from elmcfg.document.writing import dump_yaml, write_atomically
+from elmcfg.document.writing import dump_yaml, write_atomically, write_back
 
 __all__ = [
     "Document",
@@ -18,4 +18,5 @@ __all__ = [
     "parse",
     "read_bytes",
     "write_atomically",
+    "write_back",
 ]

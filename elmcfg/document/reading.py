@@ -229,7 +229,7 @@ def read_bytes(path: Path, shown: str) -> Document:
 def _bytes(path: Path) -> bytes | None:
     """The bytes, a few more than are allowed at most; ``None`` for a pipe, a device and so on."""
     handle = os.open(path, os.O_RDONLY | _NO_WAITING | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb", buffering=0) as stream:
+    with os.fdopen(handle, "rb", buffering=0) as stream:
         status = os.fstat(handle)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError

@@ -227,6 +227,7 @@ class _Builder:
         loc = (*top.loc, key)
         merge = plain and key == _MERGE
         if key in top.data and key not in top.merged and not merge:
+            assert isinstance(top.data, dict)
             duplicate_key(self.tree, key, loc, span, top.data[key])
         top.merged.discard(key)
         self.tree.keys[loc] = span

@@ -67,9 +67,12 @@ def mend(
         fixes = proposals(document, diagnose(document)).values()
         chosen: list[Fix] = []
         for fix in fixes:
-            if (fix.safe or unsafe) and not any(_clash(fix, other) for other in chosen):
-                if _says_the_right_thing(document, [fix]):
-                    chosen.append(fix)
+            if (
+                (fix.safe or unsafe)
+                and not any(_clash(fix, other) for other in chosen)
+                and _says_the_right_thing(document, [fix])
+            ):
+                chosen.append(fix)
         if not _says_the_right_thing(document, chosen):
             chosen = chosen[:1]
         if not chosen:
@@ -97,7 +100,7 @@ def _says_the_right_thing(document: Document, fixes: Sequence[Fix]) -> bool:
         # Nothing is known of the values; reading must at least get further than before.
         return after.data is not None or _first_fault(after) > _first_fault(document)
     changes = [change for fix in fixes for change in fix.changes]
-    return after.data == changed(document.data, changes)
+    return bool(after.data == changed(document.data, changes))
 
 
 def _first_fault(document: Document) -> tuple[int, int]:

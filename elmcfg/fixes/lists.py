@@ -29,9 +29,7 @@ def wrong_length(document: Document, found: Diagnostic) -> Fix | None:
     if surplus < 0:
         return stale_heads(document, found) if key in ("num_query_heads", "num_kv_heads") else None
     what = f"the last {surplus} entries" if surplus > 1 else "the last entry"
-    return of_changes(
-        document, f"cut {what} of {key}", [Truncate((key,), layers)], safe=True
-    )
+    return of_changes(document, f"cut {what} of {key}", [Truncate((key,), layers)], safe=True)
 
 
 def stale_heads(document: Document, found: Diagnostic) -> Fix | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from elmcfg.diagnostics import Diagnostic
 from elmcfg.document import Document, Format
-from elmcfg.document.editing import Replace
+from elmcfg.document.editing import Replace, scalar
 from elmcfg.fixes.fix import Fix, of_changes
 from elmcfg.quick import fits
 
@@ -22,8 +22,7 @@ def other_type(document: Document, found: Diagnostic) -> Fix | None:
     old = document.value(found.loc)
     for value in _readings(document, found, old):
         if fits(found.loc, value):
-            shown = {True: "true", False: "false", None: "null"}.get(value, repr(value))
-            title = f"write {_name(found)} as {shown}"
+            title = f"write {_name(found)} as {scalar(value, document.format)}"
             return of_changes(document, title, [Replace(found.loc, value)], safe=True)
     return None
 

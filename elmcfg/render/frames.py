@@ -6,11 +6,15 @@ Long lines are cut to the part around the span, since a list of 36 numbers on on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
 from elmcfg.diagnostics import Diagnostic, Severity, Span
 from elmcfg.document.lines import Lines
 from elmcfg.render.style import Style
+
+if TYPE_CHECKING:
+    from elmcfg.checking import Tally
 
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _ELLIPSIS = "…"
@@ -38,15 +42,21 @@ def diagnostics(
     return "\n".join(_one(d, lines, style, width, notes.get(d, "")) for d in found)
 
 
-def summary(files: int, errors: int, warnings: int, style: Style) -> str:
+def summary(tally: Tally, style: Style) -> str:
     """The closing line of ``validate``."""
-    checked = f"{counted(files, 'file')} checked"
-    parts = [
-        style(counted(count, noun), "bold", colour)
-        for count, noun, colour in ((errors, "error", "red"), (warnings, "warning", "yellow"))
-        if count
-    ]
-    return f"{checked}: {', '.join(parts) or style('no problems', 'bold', 'green')}"
+    severities = ((tally.errors, "error", "red"), (tally.warnings, "warning", "yellow"))
+    parts = [style(counted(n, noun), "bold", colour) for n, noun, colour in severities if n]
+    parts = parts or [style("no problems", "bold", "green")]
+    for number, what in ((tally.fixed, "mended"), (tally.suppressed, "suppressed")):
+        if number:
+            parts.append(f"{number:,} {what}")
+    return f"{counted(tally.files, 'file')} checked: {', '.join(parts)}"
+
+
+def remedies(tally: Tally) -> str:
+    """How to have findings mended, where some can be."""
+    able = ((tally.fixable, "--fix"), (tally.unsafe, "--fix --unsafe-fixes"))
+    return "; ".join(f"{n:,} can be mended with {flags}" for n, flags in able if n)
 
 
 def counted(number: int, noun: str) -> str:
@@ -130,6 +140,4 @@ def columns(text: str) -> int:
     """How many columns of a terminal a text takes: some characters take two, some none."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if combining(c) else 2 if east_asian_width(c) in ("W", "F") else 1 for c in text
-    )
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in ("W", "F") else 1 for c in text)

@@ -16,16 +16,11 @@ from elmcfg.render.style import Style
 if TYPE_CHECKING:
     from elmcfg.checking import Checked
 
-MODULES = {
-    "text": "text",
-    "concise": "concise",
-    "json": "json_object",
-    "sarif": "sarif",
-    "github": "github",
-    "gitlab": "gitlab",
-    "junit": "junit",
-}
-"""The module of each form, the default one first."""
+FORMATS = ("text", "concise", "json", "sarif", "github", "gitlab", "junit")
+"""The forms, the default one first."""
+
+# Where the module is not named like the form; ``diff`` is a form of its own, that of ``--diff``.
+_MODULES = {"json": "json_object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +41,5 @@ Report = Callable[[Iterable["Checked"], View], Iterator[str]]
 
 def report_of(form: str) -> Report:
     """The function that makes a form; only that form's module is imported."""
-    report: Report = import_module(f"{__name__}.{MODULES[form]}").report
+    report: Report = import_module(f"{__name__}.{_MODULES.get(form, form)}").report
     return report

@@ -21,7 +21,7 @@ def report(results: Iterable[Checked], view: View) -> Iterator[str]:
     found: list[dict[str, Any]] = []
     suppressed: list[dict[str, Any]] = []
     for checked in results:
-        files += 1
+        files += not checked.missing
         errors += checked.count(Severity.ERROR)
         warnings += checked.count(Severity.WARNING)
         found += [_values(d, checked.fixes.get(d)) for d in checked.diagnostics]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
 from elmcfg.codes import CODES
-from elmcfg.diagnostics import Diagnostic, Severity, Span
+from elmcfg.diagnostics import Severity, Span
 from elmcfg.document.lines import Lines
 from elmcfg.render.reports import View
 from elmcfg.render.reports.fingerprints import fingerprints
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from elmcfg.checking import Checked
     from elmcfg.fixes import Fix
 
-_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _ROOT = "SRCROOT"
 
