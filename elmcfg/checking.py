@@ -7,7 +7,7 @@ of it, so that memory does not grow with the number of files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -107,9 +107,17 @@ class Tally:
     unsafe: int = 0
     folders: set[str] = field(default_factory=set)
 
-    def watch(self, results: Iterable[Checked], lacking: Iterable[str] = ()) -> Iterator[Checked]:
-        """The same results, counted, after one for each argument that names nothing."""
-        for checked in chain(map(_missing, lacking), results):
+    def watch(
+        self, results: Iterable[Checked], lacking: Mapping[str, str] | None = None
+    ) -> Iterator[Checked]:
+        """The same results, counted, after one for each argument that names nothing.
+
+        Args:
+            results: What was checked.
+            lacking: Those arguments, each with what is wrong with it.
+        """
+        missing = [_missing(name, why) for name, why in (lacking or {}).items()]
+        for checked in chain(missing, results):
             self.files += not checked.missing
             self.errors += checked.count(Severity.ERROR)
             self.warnings += checked.count(Severity.WARNING)
@@ -122,8 +130,8 @@ class Tally:
             yield checked
 
 
-def _missing(name: str) -> Checked:
-    message = "no such file, and no shipped variant of that name"
+def _missing(name: str, why: str) -> Checked:
+    message = why.removeprefix(f"{name}: ")
     found = Diagnostic(name, None, "ELM001", Severity.ERROR, (), message, "check the path")
     return Checked(Input(name, name), diagnostics=(found,), missing=True)
 

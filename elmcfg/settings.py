@@ -27,7 +27,8 @@ from typing import Any
 from elmcfg.codes import CODES
 
 FILE = "pyproject.toml"
-_TABLE = b"elmcfg"
+# What a file must hold to have the table at all; parsing TOML is slow.
+_TABLE = re.compile(rb"tool[\"']?\s*\.\s*[\"']?elmcfg|\[\s*[\"']?tool[\"']?\s*\]")
 
 
 class SettingsError(ValueError):
@@ -118,7 +119,7 @@ def load(folder: Path) -> Settings:
             raw = path.read_bytes()
         except OSError:
             continue
-        if _TABLE not in raw:
+        if not _TABLE.search(raw):
             continue
         table = _table(path, raw)
         if table is not None:
@@ -156,7 +157,7 @@ def _settings(table: Mapping[str, Any], path: Path, text: str) -> Settings:
 
     for key in table:
         if key not in _KEYS:
-            raise SettingsError(f"{where(key)}: unknown key{_hint(key, _KEYS)}")
+            raise SettingsError(f"{where(key)}: unknown key{_hint(key)}")
     strict = table.get("strict", False)
     if not isinstance(strict, bool):
         raise SettingsError(f"{where('strict')}: {strict!r} is neither true nor false")
@@ -189,7 +190,7 @@ def _codes(names: Iterable[str], where: str) -> tuple[str, ...]:
     codes = tuple(name.strip().upper() for name in names)
     for code in codes:
         if not is_code(code):
-            raise SettingsError(f"{where}: {code!r} is not a code{_hint(code, CODES)}")
+            raise SettingsError(f"{where}: {code!r} is not a code; 'elmcfg explain' lists them")
     return codes
 
 
@@ -198,13 +199,11 @@ def is_code(name: str) -> bool:
     return name.startswith("ELM") and any(code.startswith(name) for code in CODES)
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
+def _hint(key: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f" (known: {', '.join(known)})" if known is _KEYS else "; 'elmcfg explain' lists them"
+    close = get_close_matches(key, _KEYS, n=1)
+    return f"; did you mean {close[0]}?" if close else f" (known: {', '.join(_KEYS)})"
 
 
 def _split(values: Iterable[str]) -> list[str]:

@@ -28,7 +28,7 @@ NO_CONFIGS = "no configs in this folder (YAML or JSON files with num_transformer
 _CONFIG = "config.json"
 # Keys that every config has some of, and other YAML and JSON files have not.
 _MARKS = ("num_transformer_layers", "ffn_multipliers", "qkv_multipliers", "num_gqa_groups")
-_MARKED = re.compile(rf"[\"']?(?:{'|'.join(_MARKS)})[\"']?\s*:")
+_MARKED = rf"[\"']?(?:{'|'.join(_MARKS)})[\"']?\s*:"
 
 
 class SourceNotFoundError(FileNotFoundError):
@@ -103,10 +103,10 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
     Raises:
         SourceNotFoundError: If there is nothing of that name.
     """
-    from elmcfg import folders  # a file that is named needs none of it
-
     if is_folder(argument):
         model = os.path.join(argument, _CONFIG)  # noqa: PTH118
+        from elmcfg import folders  # a file that is named needs none of it
+
         whole = _is_file(model) and any(Path(argument).glob("*.safetensors"))
         for found in folders.walk(argument):
             named = whole and found == model
@@ -115,9 +115,13 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
     if any(mark in argument for mark in "*?[") and not os.path.lexists(argument):
         from glob import glob
 
+        found_any = False
         for found in sorted(glob(argument, recursive=True)):  # noqa: PTH207
             if _is_file(found):
+                found_any = True
                 yield Input(found, found)
+        if not found_any:
+            raise SourceNotFoundError(f"{argument}: no file matches this pattern")
         return
     yield _named(argument, stdin_name)
 
@@ -127,7 +131,7 @@ def looks_like_config(document: Document) -> bool:
     if not any(mark in document.text for mark in _MARKS):
         return False
     if document.data is None:
-        return _MARKED.search(document.text) is not None
+        return re.search(_MARKED, document.text) is not None
     return "$schema" not in document.data and any(mark in document.data for mark in _MARKS)
 
 

@@ -67,7 +67,7 @@ def command(paths: tuple[str, ...], **flags: Any) -> None:
     task = _task(flags)
     inputs, lacking = _inputs(paths, flags["stdin_name"])
     tally = Tally()
-    results = tally.watch(_written(check(inputs, task), task, lacking), tuple(lacking))
+    results = tally.watch(_written(check(inputs, task), task, lacking), dict(lacking))
     _show(results, tally, flags, aside=task.fixing is Fixing.WRITE and STDIN in paths)
     empty = [path for path in paths if is_folder(path) and path not in tally.folders]
     if problems := [*lacking.values(), *(f"{path}: {NO_CONFIGS}" for path in empty)]:
@@ -140,5 +140,5 @@ def _show(
         say(piece, err=aside)
     if not flags["quiet"] and form in ("text", "concise"):
         say(frames.summary(tally, view.style), err=aside)
-        if remedies := frames.remedies(tally):
-            note(remedies)
+    if not flags["quiet"] and (remedies := frames.remedies(tally)):
+        note(remedies)

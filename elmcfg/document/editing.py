@@ -117,10 +117,11 @@ def apply(text: str, made: Iterable[Edit]) -> str:
 def scalar(value: Any, notation: Format) -> str:
     """A number, a string, a boolean or nothing, as both notations have it."""
     text = json.dumps(value, ensure_ascii=False)
-    if notation is Format.YAML and isinstance(value, float) and "." not in text:
-        # YAML 1.1 reads 1e-06 as text.
-        return text.replace("e", ".0e")
-    return text
+    if not isinstance(value, float):
+        return text
+    text = re.sub(r"e([-+])0", r"e\1", text)
+    # YAML 1.1 reads 1e-6 as text.
+    return text.replace("e", ".0e") if notation is Format.YAML and "." not in text else text
 
 
 def removal(document: Document, key: Span, value: Span) -> Edit:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from elmcfg.diagnostics import Diagnostic, Loc, Severity, Span
-from elmcfg.document import json_reader, plain_yaml
+from elmcfg.document import json_reader
 from elmcfg.document.lines import Format, Lines
 from elmcfg.document.tree import MAX_BYTES, MAX_DEPTH, MAX_VALUES, TextProblem, Tree
 
@@ -125,6 +125,9 @@ def _read_yaml(text: str, path: str) -> Document:
         from elmcfg.document import yaml_reader
 
         return yaml_reader.read(text)
+
+    # Here too, what only YAML needs.
+    from elmcfg.document import plain_yaml
 
     if text.count(",") + text.count("\n") < MAX_VALUES:
         data = plain_yaml.read(text)
