@@ -7,6 +7,7 @@ of it, so that memory does not grow with the number of files.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # From how many files on a second process pays: starting one costs as much as some 700 files.
 _MANY = 1_500
 _CHUNK = 128
+# A file with more findings of one kind is no config, and nobody reads them.
+_MOST_ALIKE = 1_000
 
 
 class Fixing(StrEnum):
@@ -217,7 +220,26 @@ def findings(document: Document, settings: Settings) -> tuple[list[Diagnostic], 
         found.sort(key=lambda d: d.sort_key)
     if settings.strict:
         found = [_raised(d) for d in found]
-    return found, suppressed
+    return _abridged(found), suppressed
+
+
+def _abridged(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Of each code the first thousand, the last of which says how many more there are."""
+    if len(found) <= _MOST_ALIKE:
+        return found
+    counts = Counter(d.code for d in found)
+    seen: Counter[str] = Counter()
+    kept = []
+    for d in found:
+        seen[d.code] += 1
+        more = counts[d.code] - _MOST_ALIKE
+        if seen[d.code] == _MOST_ALIKE and more > 0:
+            kept.append(
+                replace(d, message=f"{d.message} ({more:,} more of {d.code} are not listed)")
+            )
+        elif seen[d.code] <= _MOST_ALIKE:
+            kept.append(d)
+    return kept
 
 
 def _raised(found: Diagnostic) -> Diagnostic:

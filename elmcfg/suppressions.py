@@ -23,6 +23,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from elmcfg.codes import CODES
 from elmcfg.diagnostics import Diagnostic, Span
@@ -32,6 +33,8 @@ from elmcfg.settings import Settings, is_code
 _COMMENT = re.compile(
     r"\#[ \t]*elmcfg:[ \t]*(?P<word>[\w-]*)[ \t]*(?:\[(?P<codes>[^\]]*)\])?(?P<reason>.*)"
 )
+# Those after suppress nothing: no config needs so many.
+_MOST_COMMENTS = 1_000
 # The beginning of a line that is neither empty nor a comment.
 _ENTRY = re.compile(r"^(?=[ \t]*+[^\s#])", re.MULTILINE)
 
@@ -111,7 +114,7 @@ def _comments(document: Document) -> Iterator[_Comment]:
     for loc, key in tree.keys.items():
         ends[key.line] = max(ends.get(key.line, 0), tree.values.get(loc, key).end_line)
     below = 0
-    for match in _COMMENT.finditer(document.text):
+    for match in islice(_COMMENT.finditer(document.text), _MOST_COMMENTS):
         number = document.lines.number(match.start())
         column = match.start() - document.lines.offset(number, 1) + 1
         before = document.lines.line(number)[: column - 1]

@@ -109,9 +109,11 @@ def edits(document: Document, change: Change) -> list[Edit]:
 
 def apply(text: str, made: Iterable[Edit]) -> str:
     """The text with edits made, which must not overlap."""
-    for edit in sorted(made, reverse=True):
-        text = text[: edit.start] + edit.text + text[edit.end :]
-    return text
+    pieces, at = [], 0
+    for edit in sorted(made):
+        pieces += [text[at : edit.start], edit.text]
+        at = edit.end
+    return "".join([*pieces, text[at:]])
 
 
 def scalar(value: Any, notation: Format) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from elmcfg.diagnostics import Diagnostic, Loc, Severity, Span
 from elmcfg.document import json_reader
 from elmcfg.document.lines import Format, Lines
-from elmcfg.document.tree import MAX_BYTES, MAX_DEPTH, MAX_VALUES, TextProblem, Tree
+from elmcfg.document.tree import MAX_BYTES, MAX_DEPTH, MAX_KEYS, MAX_VALUES, TextProblem, Tree
 
 # Opening a named pipe would wait for a writer that may never come.
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
@@ -111,9 +111,10 @@ def _read_json(text: str, path: str) -> Document:
     if text.count(",") < MAX_VALUES and text.count("[") + text.count("{") <= MAX_DEPTH:
         try:
             data = json_reader.fast_loads(text)
+            fits = not isinstance(data, dict) or len(data) <= MAX_KEYS
         except (ValueError, RecursionError):
-            pass
-        else:
+            fits = False
+        if fits:
             locate = lambda: json_reader.read(text)  # noqa: E731
             return _document(path, text, Format.JSON, Tree(data=data), locate)
     return _document(path, text, Format.JSON, json_reader.read(text))
@@ -131,7 +132,7 @@ def _read_yaml(text: str, path: str) -> Document:
 
     if text.count(",") + text.count("\n") < MAX_VALUES:
         data = plain_yaml.read(text)
-        if data is not None:
+        if data is not None and len(data) <= MAX_KEYS:
             return _document(path, text, Format.YAML, Tree(data=data), locate)
     return _document(path, text, Format.YAML, locate())
 

@@ -9,7 +9,9 @@ from elmcfg.diagnostics import Loc, Span
 
 MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 64
-MAX_VALUES = 200_000
+MAX_VALUES = 60_000
+MAX_KEYS = 2_000
+MAX_DIGITS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,6 @@ class Repeat:
     first_key: Span
     first_value: Span
     first_data: Any
-    second_key: Span
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ class Tree:
             could not be parsed.
         values: Place of each value.
         keys: Place of each key, by the path of its value.
-        repeats: Keys that stand twice in one mapping.
+        repeats: Keys that stand twice in one mapping, by the place of the second.
         problems: Faults of the text.
         fatal: Whether ``data`` is unusable.
     """
@@ -50,7 +51,7 @@ class Tree:
     data: Any = None
     values: dict[Loc, Span] = field(default_factory=dict)
     keys: dict[Loc, Span] = field(default_factory=dict)
-    repeats: list[Repeat] = field(default_factory=list)
+    repeats: dict[Span, Repeat] = field(default_factory=dict)
     problems: list[TextProblem] = field(default_factory=list)
     fatal: bool = False
 
@@ -74,7 +75,7 @@ def duplicate_key(tree: Tree, key: str, loc: Loc, span: Span, first_data: Any) -
         first_data: What it said the first time.
     """
     first = tree.keys[loc]
-    tree.repeats.append(Repeat(first, tree.values[loc], first_data, span))
+    tree.repeats[span] = Repeat(first, tree.values[loc], first_data)
     tree.problems.append(
         TextProblem(
             "ELM003",
@@ -84,6 +85,19 @@ def duplicate_key(tree: Tree, key: str, loc: Loc, span: Span, first_data: Any) -
             loc,
         )
     )
+
+
+def too_many_values(span: Span | None) -> UnusableTextError:
+    """The problem of a text with over :data:`MAX_VALUES` values, aliases followed."""
+    message = f"over {MAX_VALUES:,} values"
+    remedy = "a config needs some 30, and 4 for each layer"
+    return UnusableTextError(TextProblem("ELM004", span, message, remedy))
+
+
+def too_many_keys(span: Span | None) -> UnusableTextError:
+    """The problem of a mapping with over :data:`MAX_KEYS` keys."""
+    message = f"over {MAX_KEYS:,} keys in one mapping"
+    return UnusableTextError(TextProblem("ELM004", span, message, "a config has some 30"))
 
 
 def too_deep(span: Span | None) -> UnusableTextError:

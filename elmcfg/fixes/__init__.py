@@ -8,10 +8,11 @@ and only one thing can have been meant; any other is *unsafe*. Each code has its
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
-from elmcfg.diagnostics import Diagnostic
+from elmcfg.diagnostics import Diagnostic, Loc
 from elmcfg.document import Document, parse
 from elmcfg.document.editing import Edit, apply, changed
 from elmcfg.fixes import keys, lists, scalars, texts
@@ -36,12 +37,17 @@ FIXES: dict[str, Callable[[Document, Diagnostic], Fix | None]] = {
 
 # One mended fault can uncover another; nothing needs more rounds than this.
 _ROUNDS = 10
-# A file with more faults of one kind than this is no config with a slip in it.
-_MOST_FIXES = 200
+# How many fixes are tried alone where they fail together.
+_ONE_BY_ONE = 20
+# A file that is larger, or has more faults, is no config with a slip in it.
+_MOST_TEXT = 256 * 1024
+_MOST_FIXES = 1_000
 
 
 def proposals(document: Document, found: Iterable[Diagnostic]) -> dict[Diagnostic, Fix]:
     """A fix for each finding that has one; they may exclude one another."""
+    if len(document.text) > _MOST_TEXT:
+        return {}
     able = islice((d for d in found if d.code in FIXES), _MOST_FIXES)
     return {d: fix for d in able if (fix := FIXES[d.code](document, d)) and fix.edits}
 
@@ -64,43 +70,55 @@ def mend(
     """
     done: list[str] = []
     for _ in range(_ROUNDS):
-        fixes = proposals(document, diagnose(document)).values()
-        chosen: list[Fix] = []
-        for fix in fixes:
-            if (
-                (fix.safe or unsafe)
-                and not any(_clash(fix, other) for other in chosen)
-                and _says_the_right_thing(document, [fix])
-            ):
-                chosen.append(fix)
-        if not _says_the_right_thing(document, chosen):
-            chosen = chosen[:1]
-        if not chosen:
+        wanted = [
+            fix for fix in proposals(document, diagnose(document)).values() if fix.safe or unsafe
+        ]
+        chosen = _compatible(wanted)
+        after = _mended(document, chosen)
+        if after is None:
+            # One of them does not do what it should: the others are found one by one.
+            chosen = [fix for fix in chosen[:_ONE_BY_ONE] if _mended(document, [fix])]
+            after = _mended(document, chosen)
+        if after is None or not chosen:
             break
-        document = _edited(document, chosen)
+        document = after
         done += [fix.title for fix in chosen]
     return document, done
 
 
-def _edited(document: Document, fixes: Iterable[Fix]) -> Document:
-    made: list[Edit] = [edit for fix in fixes for edit in fix.edits]
-    return parse(apply(document.text, made), document.path, document.format)
+def _compatible(fixes: Iterable[Fix]) -> list[Fix]:
+    """Of fixes that touch the same text or the same entry, the first."""
+    chosen: list[Fix] = []
+    taken: list[Edit] = []
+    entries: set[Loc] = set()
+    for fix in fixes:
+        if any(change.loc in entries for change in fix.changes):
+            continue
+        if any(_touches(edit, taken) for edit in fix.edits):
+            continue
+        chosen.append(fix)
+        entries.update(change.loc for change in fix.changes)
+        for edit in fix.edits:
+            insort(taken, edit)
+    return chosen
 
 
-def _clash(one: Fix, other: Fix) -> bool:
-    return any(
-        a.start <= b.end and b.start <= a.end for a in one.edits for b in other.edits
-    ) or any(a.loc == b.loc for a in one.changes for b in other.changes)
+def _touches(edit: Edit, taken: Sequence[Edit]) -> bool:
+    at = bisect_left(taken, edit)
+    near = taken[max(0, at - 1) : at + 1]
+    return any(edit.start <= other.end and other.start <= edit.end for other in near)
 
 
-def _says_the_right_thing(document: Document, fixes: Sequence[Fix]) -> bool:
-    """Whether the edited text, read again, holds the values that it should."""
-    after = _edited(document, fixes)
+def _mended(document: Document, fixes: Sequence[Fix]) -> Document | None:
+    """The document with fixes applied, or nothing where it does not say then what it should."""
+    made = [edit for fix in fixes for edit in fix.edits]
+    after = parse(apply(document.text, made), document.path, document.format)
     if document.data is None:
         # Nothing is known of the values; reading must at least get further than before.
-        return after.data is not None or _first_fault(after) > _first_fault(document)
+        further = after.data is not None or _first_fault(after) > _first_fault(document)
+        return after if further else None
     changes = [change for fix in fixes for change in fix.changes]
-    return bool(after.data == changed(document.data, changes))
+    return after if after.data == changed(document.data, changes) else None
 
 
 def _first_fault(document: Document) -> tuple[int, int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+import re
 
-from elmcfg.config import Config, Schedule
 from elmcfg.diagnostics import Diagnostic
 from elmcfg.document import Document, Format
 from elmcfg.document.editing import Remove, Rename, removal
@@ -17,18 +16,14 @@ def misspelt_key(document: Document, found: Diagnostic) -> Fix | None:
     In a variant file, which is refused as it is, that is safe. In a hub ``config.json`` the key
     may be another program's, and what programs build would change.
     """
-    if not found.loc:
-        return None
-    key = str(found.loc[-1])
-    known = Config.model_fields if len(found.loc) == 1 else Schedule.model_fields
-    close = get_close_matches(key.lower().replace("-", "_"), list(known), n=1, cutoff=0.82)
+    meant = re.match(r"did you mean (\w+)\?", found.help)
     holder = document.value(found.loc[:-1])
-    if key in known or not close or not isinstance(holder, dict) or close[0] in holder:
+    if meant is None or not isinstance(holder, dict) or meant[1] in holder:
         return None
     return of_changes(
         document,
-        f"rename {key} to {close[0]}",
-        [Rename(found.loc, close[0])],
+        f"rename {found.loc[-1]} to {meant[1]}",
+        [Rename(found.loc, meant[1])],
         safe=document.format is Format.YAML,
     )
 
@@ -38,8 +33,8 @@ def repeated_key(document: Document, found: Diagnostic) -> Fix | None:
 
     Unsafe where the two differ, since the one that was meant may be the first.
     """
-    repeat = next((r for r in document.tree.repeats if r.second_key == found.span), None)
-    if repeat is None:
+    repeat = document.tree.repeats.get(found.span) if found.span else None
+    if repeat is None or document.data is None:
         return None
     same = repeat.first_data == document.value(found.loc)
     return Fix(

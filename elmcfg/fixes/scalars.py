@@ -11,6 +11,7 @@ from elmcfg.document.editing import Replace, scalar
 from elmcfg.fixes.fix import Fix, of_changes
 from elmcfg.quick import fits
 
+_MOST_SHOWN = 40
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
@@ -22,8 +23,9 @@ def other_type(document: Document, found: Diagnostic) -> Fix | None:
     old = document.value(found.loc)
     for value in _readings(document, found, old):
         if fits(found.loc, value):
-            title = f"write {_name(found)} as {scalar(value, document.format)}"
-            return of_changes(document, title, [Replace(found.loc, value)], safe=True)
+            return of_changes(
+                document, _title(document, found, value), [Replace(found.loc, value)], safe=True
+            )
     return None
 
 
@@ -38,8 +40,9 @@ def leading_zero(document: Document, found: Diagnostic) -> Fix | None:
     value = int(digits)
     if not fits(found.loc, value):
         return None
-    title = f"write {_name(found)} as {value}"
-    return of_changes(document, title, [Replace(found.loc, value)], safe=False)
+    return of_changes(
+        document, _title(document, found, value), [Replace(found.loc, value)], safe=False
+    )
 
 
 def _readings(document: Document, found: Diagnostic, old: Any) -> Iterator[Any]:
@@ -64,6 +67,11 @@ def _source(document: Document, found: Diagnostic) -> str:
         return ""
     start = document.lines.offset(span.line, span.column)
     return document.text[start : document.lines.offset(span.end_line, span.end_column)]
+
+
+def _title(document: Document, found: Diagnostic, value: Any) -> str:
+    text = scalar(value, document.format)
+    return f"write {_name(found)} as {text if len(text) <= _MOST_SHOWN else 'text'}"
 
 
 def _name(found: Diagnostic) -> str:

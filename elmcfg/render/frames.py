@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _ELLIPSIS = "…"
+# A key of three megabytes is named in full by the machine-readable forms alone.
+_MOST_OF_A_MESSAGE = 500
 # The place of a second mark, which takes part in the finding of the first.
 _RELATED = "blue"
 
@@ -86,7 +88,7 @@ def _one(d: Diagnostic, lines: Lines, style: Style, width: int, note: str) -> st
     margin = len(str(max((span.line for span, _, _ in marks), default=1)))
     indent, bar = " " * margin, style("|", "blue")
     out = [
-        f"{kind}: {style(printable(d.message), 'bold')}",
+        f"{kind}: {style(_cut(printable(d.message)), 'bold')}",
         f"{indent}{style('-->', 'blue')} {place(d)}",
     ]
     if marks:
@@ -102,10 +104,14 @@ def _one(d: Diagnostic, lines: Lines, style: Style, width: int, note: str) -> st
         shown = span.line
     if marks and (d.help or note):
         out.append(f"{indent} {bar}")
-    for word, text in (("help", printable(d.help)), ("fix", note)):
+    for word, text in (("help", _cut(printable(d.help))), ("fix", note)):
         if text:
             out.append(f"{indent} {style('=', 'blue')} {style(word, 'bold')}: {text}")
     return "\n".join(out) + "\n"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_OF_A_MESSAGE else text[:_MOST_OF_A_MESSAGE] + _ELLIPSIS
 
 
 def _coloured(mark: str, style: Style, colour: str) -> str:
