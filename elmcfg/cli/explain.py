@@ -11,7 +11,7 @@ from elmcfg.codes import CODES
 @click.command("explain")
 @click.argument("code", required=False, metavar="CODE")
 def command(code: str | None) -> None:
-    r"""Explain a diagnostic code; without CODE, list them all.
+    """Explain a diagnostic code; without CODE, list them all.
 
     \b
     Examples:

@@ -42,7 +42,7 @@ from elmcfg.sources import NO_CONFIGS, STDIN, Input, SourceNotFoundError, find, 
 )  # fmt: skip
 @quiet_option
 def command(paths: tuple[str, ...], **flags: Any) -> None:
-    r"""Check configs, and show every problem at its line and column with a remedy.
+    """Check configs, and show every problem at its line and column with a remedy.
 
     A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs, without
     what .gitignore names), a pattern such as '**/*.yaml', - for standard input, or the name of a
