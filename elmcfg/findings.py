@@ -19,6 +19,7 @@ from elmcfg.codes import CODES
 from elmcfg.config import Config, Schedule
 from elmcfg.diagnostics import Loc, Severity, Violation
 from elmcfg.invariants import HEAD_LISTS, MULTIPLIER_LISTS, violations
+from elmcfg.rules import advice
 
 # Keys that other programs put into a config.json and that say nothing about the shape.
 _FOREIGN_KEYS = frozenset(
@@ -65,30 +66,42 @@ _EXAMPLES = {
 def read_values(
     values: Mapping[str, Any], *, lenient: bool = False
 ) -> tuple[Config | None, list[tuple[Violation, Severity]]]:
-    """A config from plain values, and every finding.
+    """A config from plain values, and everything found in them: faults first, then advice.
 
     Args:
         values: Keys and values as a document holds them.
         lenient: Whether keys of other programs may stand among ours, as in a hub ``config.json``.
     """
     found: list[tuple[Violation, Severity]] = []
+    foreign: dict[str, Any] = {}
     if lenient:
-        found += [(v, Severity.WARNING) for v in _near_misses(values)]
-        foreign = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
-        other = [k for k in foreign if not any(v.loc == (k,) for v, _ in found)]
-        if other:
-            names = ", ".join(_shown(key).strip('"') for key in other)
-            found.append((_foreign(other[0], names), Severity.INFO))
+        found = _foreign_keys(values)
+        foreign = {key: value for key, value in values.items() if key not in Config.model_fields}
         values = {key: value for key, value in values.items() if key in Config.model_fields}
+    config, broken, usable = None, [], {}
     try:
-        return Config.model_validate(values), found
+        config = Config.model_validate(values)
+        usable = _usable(values, ())
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    broken = [e["ctx"]["violation"] for e in errors if e["type"] == "broken_rule"]
-    if not broken:
-        broken = [_field_violation(e) for e in errors]
-        broken += violations(_usable(values, errors))
-    return None, found + [(v, CODES[v.code].severity) for v in broken]
+        usable = _usable(values, errors)
+        broken = [e["ctx"]["violation"] for e in errors if e["type"] == "broken_rule"]
+        if not broken:
+            broken = [_field_violation(e) for e in errors] + violations(usable)
+    broken += advice(usable, foreign)
+    return config, found + [(v, CODES[v.code].severity) for v in broken]
+
+
+def _foreign_keys(values: Mapping[str, Any]) -> list[tuple[Violation, Severity]]:
+    """Remarks on the keys of a hub ``config.json`` that are not ours."""
+    near = _near_misses(values)
+    found = [(v, Severity.WARNING) for v in near]
+    foreign = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
+    other = [k for k in foreign if not any(v.loc == (k,) for v in near)]
+    if other:
+        names = ", ".join(_shown(key).strip('"') for key in other)
+        found.append((_foreign(other[0], names), Severity.INFO))
+    return found
 
 
 def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[str, Any]:
@@ -104,7 +117,7 @@ def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[s
             usable[key] = [value]
     for error in errors:
         loc = error["loc"]
-        if not loc or loc[0] not in usable:
+        if not loc or loc[0] not in usable or error["type"] == "broken_rule":
             continue
         key = str(loc[0])
         if len(loc) == 2 and isinstance(loc[1], int) and isinstance(usable[key], list):
