@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -10,15 +11,50 @@ from elmcfg.cli.common import fail, format_option, framed, out_style, quiet_opti
 from elmcfg.diagnostics import Diagnostic, Severity, has_errors
 from elmcfg.document import Document
 from elmcfg.linter import diagnose
+from elmcfg.portability import TARGETS
 from elmcfg.render import frames
 from elmcfg.sources import SourceNotFoundError, discover
 
 
+def _known_targets(
+    ctx: click.Context, param: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    for name in names:
+        if name != "all" and name not in TARGETS:
+            from difflib import get_close_matches  # only a mistake needs it
+
+            close = get_close_matches(name.lower(), [*TARGETS, "all"], n=1, cutoff=0.5)
+            hint = (
+                f"did you mean {close[0]}?" if close else f"choose from {', '.join(TARGETS)}, all"
+            )
+            raise click.BadParameter(f"unknown program {name!r}; {hint}", ctx, param)
+    return tuple(TARGETS) if "all" in names else tuple(dict.fromkeys(names))
+
+
 @click.command("validate")
 @click.argument("paths", nargs=-1, metavar="[CONFIG]...")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="PROGRAM",
+    callback=_known_targets,
+    help=f"Say what this program would do with the config; repeatable. {', '.join(TARGETS)}, all.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, path_type=Path),
+    help="Hold the config against this checkpoint: a safetensors file, an index, or a folder.",
+)
 @format_option("text", "json")
 @quiet_option
-def command(paths: tuple[str, ...], format_: str, quiet: bool) -> None:
+def command(
+    paths: tuple[str, ...],
+    targets: tuple[str, ...],
+    weights: Path | None,
+    format_: str,
+    quiet: bool,
+) -> None:
     r"""Check configs, and show every problem at its line and column with a remedy.
 
     A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs), - for
@@ -29,13 +65,15 @@ def command(paths: tuple[str, ...], format_: str, quiet: bool) -> None:
       elmcfg validate config.json
       elmcfg validate variants/ my-model/config.json
       elmcfg scale --layers 16 --model-dim 1280 | elmcfg validate -
+      elmcfg validate --target all openelm-270m
+      elmcfg validate --weights my-model/ my-model/config.json
       elmcfg validate --format json . > findings.json
 
     Exit codes: 0 no errors, 1 errors, 2 no such file or nothing to check.
     """
     if not paths:
         raise click.UsageError("name at least one file, folder or shipped variant")
-    documents, found, missing = _check_all(paths)
+    documents, found, missing = _check_all(paths, targets, weights)
     if format_ == "json":
         from elmcfg.render import machine  # its other results need the models
 
@@ -48,7 +86,9 @@ def command(paths: tuple[str, ...], format_: str, quiet: bool) -> None:
     sys.exit(1 if has_errors(found) else 0)
 
 
-def _check_all(paths: tuple[str, ...]) -> tuple[list[Document], list[Diagnostic], list[str]]:
+def _check_all(
+    paths: tuple[str, ...], targets: tuple[str, ...], weights: Path | None
+) -> tuple[list[Document], list[Diagnostic], list[str]]:
     documents: list[Document] = []
     found: list[Diagnostic] = []
     missing: list[str] = []
@@ -56,7 +96,7 @@ def _check_all(paths: tuple[str, ...]) -> tuple[list[Document], list[Diagnostic]
         try:
             for document in discover([path]):
                 documents.append(document)
-                found += diagnose(document)
+                found += diagnose(document, targets=targets, weights=weights)
         except SourceNotFoundError as error:
             missing.append(str(error))
             message, remedy = "no such file, shipped variant or folder with configs", "check it"

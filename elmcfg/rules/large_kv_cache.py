@@ -15,7 +15,7 @@ PAGE = Page(
     severity=Severity.INFO,
     what="""
         The KV cache of one full context (2-byte dtype) takes more memory than the weights in
-        2-byte dtype.
+        2-byte dtype, and over 1 GiB.
     """,
     why="""
         Memory is then decided by the context, not by the parameter count, and decoding reads more
@@ -26,11 +26,14 @@ PAGE = Page(
     source="elmcfg cost formulas; arXiv 2305.13245",
 )
 
+# A cache that nobody minds, however small the model.
+_SMALL = 2**30
+
 
 def check(draft: Draft) -> Iterator[Violation]:
     """The cache of a full context is smaller than the model."""
     parameters, cache = estimate(draft)
-    if parameters is None or cache is None or cache <= 2 * parameters:
+    if parameters is None or cache is None or cache <= max(2 * parameters, _SMALL):
         return
     context = draft.get("max_context_length")
     key = "max_context_length" if "max_context_length" in draft.values else "num_kv_heads"
