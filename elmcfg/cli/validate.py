@@ -14,6 +14,7 @@ from elmcfg.linter import diagnose
 from elmcfg.portability import TARGETS
 from elmcfg.render import frames
 from elmcfg.sources import SourceNotFoundError, discover
+from elmcfg.weights import beside
 
 
 def _known_targets(
@@ -58,7 +59,8 @@ def command(
     r"""Check configs, and show every problem at its line and column with a remedy.
 
     A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs), - for
-    standard input, or the name of a shipped variant. A hub config.json is valid as it stands.
+    standard input, or the name of a shipped variant. A hub config.json is valid as it stands, and
+    is held against the safetensors files beside it.
 
     \b
     Examples:
@@ -96,7 +98,8 @@ def _check_all(
         try:
             for document in discover([path]):
                 documents.append(document)
-                found += diagnose(document, targets=targets, weights=weights)
+                checkpoint = weights or beside(document.path)
+                found += diagnose(document, targets=targets, weights=checkpoint)
         except SourceNotFoundError as error:
             missing.append(str(error))
             message, remedy = "no such file, shipped variant or folder with configs", "check it"

@@ -1,0 +1,332 @@
+"""The tensors of a checkpoint against a config: what the shapes say the config should have been.
+
+A wrong entry of a list shows in several tensors, and a wrong size in all of them. So the sizes are
+first read from the tensors (the depth from the names, the widths from the norms, the heads of a
+layer from its two attention matrices) and held against the config key by key; a finding points at
+the entry that is wrong. Only what that does not explain is reported tensor by tensor.
+
+MLX-quantized checkpoints hold a matrix as three tensors: ``.weight`` of 32-bit words that pack
+``32 / bits`` columns each, ``.scales`` and ``.biases`` with one column per group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from elmcfg.config import Config
+from elmcfg.diagnostics import Loc, Violation
+from elmcfg.geometry import Geometry, LayerShape, geometry
+from elmcfg.inference import ffn_recipe
+from elmcfg.rules.wording import count, number, others
+from elmcfg.weights import Tensor
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+_EMBEDDING = "transformer.token_embeddings.weight"
+_FIRST = "transformer.layers.0."
+_LAYER = re.compile(r"transformer\.layers\.(\d{1,6})\.")
+# So many wrong entries of a list are named one by one; of more, the first and how many.
+_FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """Channels per group, and bits per value with the matrices that have them."""
+
+    group_size: int
+    bits: Counter[int]
+
+
+def violations(
+    config: Config, tensors: Mapping[str, Tensor], given: Mapping[str, Any]
+) -> Iterator[Violation]:
+    """Everything in which a checkpoint and a config disagree.
+
+    Args:
+        config: A valid config.
+        tensors: The headers of the checkpoint.
+        given: The values that stand in the config's file.
+    """
+    wanted = geometry(config)
+    quantization = _quantization(tensors, wanted.model_dim)
+    shapes = _unpacked(tensors, quantization)
+    got, findings = _inferred(wanted, shapes)
+    yield from _sizes(findings, given)
+    if got.model_dim == wanted.model_dim:  # else it is another model, and every entry differs
+        yield from _lists(wanted, got, config, given)
+    yield from _tensors(got.tensor_shapes(), shapes)
+    yield from _dtypes(config, tensors, given)
+    yield from _packing(quantization, given)
+
+
+def _quantization(tensors: Mapping[str, Tensor], model_dim: int) -> Quantization | None:
+    """How a checkpoint is quantized: told from matrices whose input is the model's width."""
+    norm = tensors.get("transformer.norm.weight")
+    width = norm.shape[0] if norm and len(norm.shape) == 1 else model_dim
+    group, bits = 0, Counter[int]()
+    for name, scales in tensors.items():
+        words = tensors.get(name.removesuffix("scales") + "weight")
+        reads_width = name.endswith(("qkv_proj.scales", "proj_1.scales", "embeddings.scales"))
+        if words is None or not reads_width or len(scales.shape) != 2 or len(words.shape) != 2:
+            continue
+        group = group or width // max(scales.shape[1], 1)
+        bits[words.shape[1] * 32 // width] += 1
+    return Quantization(group, bits) if group else None
+
+
+def _unpacked(
+    tensors: Mapping[str, Tensor], quantization: Quantization | None
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of the parameters, with each quantized triple as the matrix that it stands for."""
+    shapes = {}
+    for name, tensor in tensors.items():
+        base, _, part = name.rpartition(".")
+        if part in ("scales", "biases") and f"{base}.weight" in tensors:
+            continue
+        scales = tensors.get(f"{base}.scales") if part == "weight" else None
+        shapes[name] = tensor.shape
+        if quantization and scales is not None and len(tensor.shape) == len(scales.shape) == 2:
+            shapes[name] = (tensor.shape[0], scales.shape[1] * quantization.group_size)
+    return shapes
+
+
+def _inferred(wanted: Geometry, shapes: Shapes) -> tuple[Geometry, list[tuple[str, Any, Any]]]:
+    """The geometry that the tensors have, and the keys of single values that differ."""
+    depth = _depth(shapes)
+    seen: dict[str, Any] = {
+        "model_dim": _dimension(shapes, "transformer.norm.weight", 0),
+        "head_dim": _dimension(shapes, _FIRST + "attn.q_norm.weight", 0),
+        "vocab_size": _dimension(shapes, _EMBEDDING, 0),
+        "ffn_with_glu": _gated(shapes),
+    }
+    if depth:
+        seen["normalize_qk_projections"] = _FIRST + "attn.q_norm.weight" in shapes
+    if _EMBEDDING in shapes:
+        seen["share_input_output_layers"] = "lm_head.weight" not in shapes
+    known = {key: value for key, value in seen.items() if value is not None}
+    findings = [
+        (key, getattr(wanted, key), value)
+        for key, value in known.items()
+        if value != getattr(wanted, key)
+    ]
+    if depth and depth != len(wanted.layers):
+        findings.insert(0, ("num_transformer_layers", len(wanted.layers), depth))
+    got = replace(wanted, **known)
+    layers = [
+        replace(wanted.layers[min(i, len(wanted.layers) - 1)], index=i)
+        for i in range(depth or len(wanted.layers))
+    ]
+    return replace(got, layers=tuple(_layer(layer, got, shapes) for layer in layers)), findings
+
+
+def _depth(shapes: Shapes) -> int | None:
+    """Number of layers, where they are numbered without a gap."""
+    numbers = {int(match[1]) for match in map(_LAYER.match, shapes) if match}
+    return len(numbers) if numbers and max(numbers) == len(numbers) - 1 else None
+
+
+def _dimension(shapes: Shapes, name: str, axis: int) -> int | None:
+    shape = shapes.get(name, ())
+    return shape[axis] if axis < len(shape) and shape[axis] > 0 else None
+
+
+def _gated(shapes: Shapes) -> bool | None:
+    rows = _dimension(shapes, _FIRST + "ffn.proj_1.weight", 0)
+    columns = _dimension(shapes, _FIRST + "ffn.proj_2.weight", 1)
+    if rows is None or columns is None or rows not in (columns, 2 * columns):
+        return None
+    return rows == 2 * columns
+
+
+def _layer(layer: LayerShape, shape: Geometry, shapes: Shapes) -> LayerShape:
+    """A layer with the integers that its tensors have, where they have whole ones."""
+    prefix, h = f"transformer.layers.{layer.index}.", shape.head_dim
+    columns = _dimension(shapes, prefix + "attn.out_proj.weight", 1)
+    rows = _dimension(shapes, prefix + "attn.qkv_proj.weight", 0)
+    width = _dimension(shapes, prefix + "ffn.proj_2.weight", 1)
+    q, kv = layer.num_query_heads, layer.num_kv_heads
+    if columns is not None and columns % h == 0:
+        q = columns // h
+    if rows is not None and rows > q * h and (rows - q * h) % (2 * h) == 0:
+        kv = (rows - q * h) // (2 * h)
+    return replace(layer, num_query_heads=q, num_kv_heads=kv, ffn_dim=width or layer.ffn_dim)
+
+
+def _sizes(
+    findings: Sequence[tuple[str, Any, Any]], given: Mapping[str, Any]
+) -> Iterator[Violation]:
+    evidence = {
+        "num_transformer_layers": "names",
+        "share_input_output_layers": "lm_head",
+        "normalize_qk_projections": "q_norm",
+        "ffn_with_glu": "ffn.proj_1",
+    }
+    for key, meant, value in findings:
+        shown = [str(v).lower() if isinstance(v, bool) else f"{v:,}" for v in (value, meant)]
+        written = f"{value}".lower()
+        yield Violation(
+            "ELM604",
+            (key,) if key in given else (),
+            f"the weights have {key} {shown[0]} (by their {evidence.get(key, 'shapes')}), "
+            f"the config {shown[1]}",
+            f"set {key} to {written}, or use the checkpoint that belongs to this config",
+            label=f"weights: {shown[0]}",
+        )
+
+
+def _lists(
+    wanted: Geometry, got: Geometry, config: Config, given: Mapping[str, Any]
+) -> Iterator[Violation]:
+    """Entries of the lists that the shapes contradict."""
+    for key, noun in (
+        ("num_query_heads", "query head"),
+        ("num_kv_heads", "KV head"),
+        ("ffn_dim", "feed-forward channel"),
+    ):
+        pairs = [
+            (a.index, getattr(a, key), getattr(b, key))
+            for a, b in zip(wanted.layers, got.layers, strict=False)
+            if getattr(a, key) != getattr(b, key)
+        ]
+        named = pairs if len(pairs) <= _FEW else pairs[:1]
+        for layer, meant, value in named:
+            yield Violation(
+                "ELM604",
+                _entry(key, layer, given),
+                f"layer {layer}: the weights have {count(value, noun)}, the config {meant:,}"
+                f"{others(len(pairs) - len(named))}",
+                _remedy(key, value, got, config),
+                label=f"weights: {value:,}",
+            )
+
+
+def _entry(key: str, layer: int, given: Mapping[str, Any]) -> Loc:
+    """The entry of the file that decides it."""
+    listed = "ffn_multipliers" if key == "ffn_dim" else key
+    entries = given.get(listed)
+    if isinstance(entries, list | tuple) and len(entries) == given.get("num_transformer_layers"):
+        return (listed, layer)
+    recipe = {"num_query_heads": "qkv_multipliers", "num_kv_heads": "num_gqa_groups"}
+    return (listed if listed in given else recipe.get(key, listed),)
+
+
+def _remedy(key: str, value: int, got: Geometry, config: Config) -> str:
+    if key != "ffn_dim":
+        return f"use {value}, or the checkpoint that belongs to this config"
+    divisor = config.ffn_dim_divisor
+    if value % divisor:
+        return f"no multiplier gives {value:,}: it is no multiple of ffn_dim_divisor {divisor}"
+    points = ffn_recipe([value], got.model_dim, divisor)
+    multiplier = number(points[0] if points else value / got.model_dim)
+    return f"use an ffn_multiplier of {multiplier}, or the checkpoint that belongs to this config"
+
+
+def _tensors(expected: Shapes, shapes: Shapes) -> Iterator[Violation]:
+    """What the sizes do not explain, tensor by tensor."""
+    missing = [name for name in expected if name not in shapes]
+    surplus = [name for name in shapes if name not in expected]
+    wrong = [name for name, shape in expected.items() if shapes.get(name, shape) != shape]
+    if missing:
+        yield Violation(
+            "ELM602",
+            (),
+            f"the weights lack {count(len(missing), 'tensor')}: {_listing(missing)}",
+            "is a shard missing, or is it the checkpoint of another model?",
+        )
+    if surplus:
+        yield Violation(
+            "ELM603",
+            (),
+            f"the weights have {count(len(surplus), 'tensor')} that the model has not: "
+            f"{_listing(surplus)}",
+            "mlx-lm refuses parameters that it does not know; remove them, or use another config",
+        )
+    if wrong:
+        name = wrong[0]
+        more = f", and {count(len(wrong) - 1, 'other tensor')} too" if wrong[1:] else ""
+        yield Violation(
+            "ELM604",
+            (),
+            f"{name} has shape {_shape(shapes[name])}, the model needs {_shape(expected[name])}"
+            f"{more}",
+            "the checkpoint contradicts itself; was it edited or converted by hand?",
+        )
+
+
+def _listing(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_FEW])
+    return shown if len(names) <= _FEW else f"{shown} and {len(names) - _FEW:,} more"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "()"
+
+
+def _dtypes(
+    config: Config, tensors: Mapping[str, Tensor], given: Mapping[str, Any]
+) -> Iterator[Violation]:
+    """The type of the values, where the file names one. Packed words have none of their own."""
+    packed = {
+        name.removesuffix("scales") + "weight" for name in tensors if name.endswith(".scales")
+    }
+    other = {
+        name: tensor.dtype
+        for name, tensor in tensors.items()
+        if name not in packed and _DTYPES.get(tensor.dtype) != config.torch_dtype
+    }
+    if not other or "torch_dtype" not in given:
+        return
+    names = " and ".join(sorted({_DTYPES.get(dtype, dtype) for dtype in other.values()}))
+    total = len(tensors) - len(packed & tensors.keys())
+    yield Violation(
+        "ELM605",
+        ("torch_dtype",),
+        f"{len(other):,} of {count(total, 'tensor')} are {names}, not {config.torch_dtype}: "
+        f"{_listing(list(other))}",
+        f"set torch_dtype to {names}"
+        if len(other) == total
+        else "save the checkpoint in one dtype",
+        label=f"weights: {names}",
+    )
+
+
+def _packing(quantization: Quantization | None, given: Mapping[str, Any]) -> Iterator[Violation]:
+    """The quantization that the file names, against the one that the tensors have."""
+    key = "quantization" if "quantization" in given else "quantization_config"
+    said = given.get(key)
+    if quantization is None:
+        if isinstance(said, dict):
+            yield Violation(
+                "ELM606",
+                (key,),
+                "the config says that the weights are quantized, but they are not",
+                f"remove {key}, or use the quantized checkpoint",
+            )
+        return
+    bits = quantization.bits.most_common(1)[0][0]
+    found = f"{bits} bits in groups of {quantization.group_size}"
+    if not isinstance(said, dict):
+        yield Violation(
+            "ELM606",
+            (),
+            f"the weights are quantized ({found}), but the config has no quantization",
+            f'add "quantization": {{"group_size": {quantization.group_size}, "bits": {bits}}} to '
+            "the config.json; mlx-lm needs it to load them",
+        )
+        return
+    # Entries for single layers may give them bits of their own.
+    mixed = any(isinstance(value, dict) for value in said.values())
+    for name, value in (("group_size", quantization.group_size), ("bits", bits)):
+        if said.get(name) != value and not (mixed and name == "bits"):
+            yield Violation(
+                "ELM606",
+                (key, name) if name in said else (key,),
+                f"the weights are quantized with {found}, but {key} says {name} {said.get(name)}",
+                f"set {name} to {value}",
+                label=f"weights: {value}",
+            )
