@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -62,6 +63,14 @@ def _whole_where_possible(value: float) -> int | float:
     return int(value) if value.is_integer() else value
 
 
+def _writable(value: str) -> str:
+    """JSON's escapes can make lone surrogates, which no file can hold."""
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise PydanticCustomError("string_unicode", "Input should be valid Unicode text")
+    return value
+
+
+Text = Annotated[StrictStr, AfterValidator(_writable)]
 Size = Annotated[StrictInt, Field(ge=1, le=MAX_SIZE)]
 PositiveFloat = Annotated[
     float,
@@ -117,16 +126,16 @@ class Config(BaseModel):
         title="elmcfg variant",
     )
 
-    name: StrictStr | None = _described(
+    name: Text | None = _described(
         "Name", "What the variant is called.", source="elmcfg", default=None
     )
-    description: StrictStr | None = _described(
+    description: Text | None = _described(
         "Description",
         "What the variant is for, in a sentence or two.",
         source="elmcfg",
         default=None,
     )
-    source: StrictStr | None = _described(
+    source: Text | None = _described(
         "Source",
         "Where the shape comes from: a paper, a repository.",
         source="elmcfg",
@@ -261,13 +270,13 @@ class Config(BaseModel):
     use_cache: StrictBool = _described(
         "Use KV cache", "Whether the hub's code returns a cache.", source=_OPENELM, default=True
     )
-    architectures: tuple[StrictStr, ...] | None = _described(
+    architectures: tuple[Text, ...] | None = _described(
         "Architectures", "Class names in the hub's code.", source=_OPENELM, default=None
     )
-    auto_map: dict[StrictStr, StrictStr] | None = _described(
+    auto_map: dict[Text, Text] | None = _described(
         "Auto map", "Where transformers finds the hub's code.", source=_OPENELM, default=None
     )
-    transformers_version: StrictStr | None = _described(
+    transformers_version: Text | None = _described(
         "transformers version", "The version that wrote the file.", source=_OPENELM, default=None
     )
     schedule: Schedule = _described(

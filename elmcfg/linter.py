@@ -107,8 +107,10 @@ def _placed(violation: Violation, severity: Severity, document: Document) -> Dia
             node = node[part]
         except (KeyError, IndexError, TypeError):
             node = None
-    # Of a whole list, or of a key that should not be there, the key is the place to look at.
-    of_key = violation.code == "ELM102" or isinstance(node, list | dict)
+    # Of a list with something wrong about it as a whole, or of a key that should not be there, the
+    # key is the place to look at; of a list that should not be one, the list.
+    whole = isinstance(node, list | dict) and violation.code != "ELM103"
+    of_key = whole or violation.code == "ELM102"
     related = []
     for place, label in violation.related:
         span = document.span(place)

@@ -61,7 +61,8 @@ def schedules(draw: st.DrawFn) -> Values:
     """Options of the schedule: rounding and frame."""
     frame = st.none() | multipliers(0.1, 4.0)
     return {
-        "decimals": draw(st.sampled_from([None, 0, 1, 2, 3])),
+        # Fewer decimals could round a multiplier to zero.
+        "decimals": draw(st.sampled_from([None, 2, 3])),
         "frame_qkv_multiplier": draw(frame),
         "frame_ffn_multiplier": draw(frame),
     }

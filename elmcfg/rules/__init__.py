@@ -28,6 +28,8 @@ MODULES: Mapping[str, str] = {
     "ELM005": "not_a_mapping",
     "ELM006": "several_documents",
     "ELM007": "yaml_trap",
+    "ELM008": "unused_suppression",
+    "ELM009": "malformed_suppression",
     "ELM101": "missing_key",
     "ELM102": "unknown_key",
     "ELM103": "wrong_type",

@@ -1,0 +1,102 @@
+"""Proving the shapes of a 3-billion-parameter model: time and memory of a whole process.
+
+Each measurement is a fresh process, so interpreter, imports, building and proving all count.
+The physical limit is a process that only imports MLX; the alternative is a process in which
+mlx-lm constructs the same model and evaluates its weights, which is what finding out by running
+costs. Run with ``--no-evaluate`` where there is no room for that (6 GB in bfloat16).
+
+    python benchmarks/shapes.py [--runs 7] [--no-evaluate]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MIB = 2**20
+MAX_SECONDS, MAX_MIB = 1.0, 300
+RECIPE = (
+    "num_transformer_layers=36, model_dim=3072, head_dim=128, vocab_size=32000, num_gqa_groups=4,"
+    " qkv_multipliers=(0.5, 1.0), ffn_multipliers=(0.5, 4.0)"
+)
+
+BARE = "pass"
+IMPORT = "import mlx.core, mlx.nn"
+PROVE = f"""
+from elmcfg.config import Config
+from elmcfg.proof import prove
+report = prove(Config({RECIPE}), shapes_only=True)
+assert report.passed and report.counted == 3_036_647_424, report
+"""
+MLX_LM = f"""
+from elmcfg.config import Config, resolve
+values = resolve(Config({RECIPE})).model_dump(exclude_none=True)
+import mlx.core as mx
+from mlx_lm.models.openelm import Model, ModelArgs
+model = Model(ModelArgs.from_dict(values))
+model.set_dtype(mx.bfloat16)
+"""
+EVALUATE = """
+from mlx.utils import tree_flatten
+for _, tensor in tree_flatten(model.parameters()):
+    mx.eval(tensor)
+"""
+
+
+def measure(code: str) -> tuple[float, float]:
+    """Seconds and peak MiB of a fresh interpreter that runs ``code``."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    if status:
+        sys.exit(f"a measured process failed with status {status}")
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in KiB on Linux.
+    return seconds, usage.ru_maxrss * unit / MIB
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--runs", type=int, default=7, help="runs of each, the evaluation once")
+    parser.add_argument("--no-evaluate", action="store_true", help="leave the evaluation out")
+    arguments = parser.parse_args()
+
+    cases = {
+        "bare Python": (BARE, arguments.runs),
+        "import MLX (the limit)": (IMPORT, arguments.runs),
+        "prove the shapes of 3B": (PROVE, arguments.runs),
+        "mlx-lm, constructed only": (MLX_LM, arguments.runs),
+    }
+    if not arguments.no_evaluate:
+        cases["mlx-lm, weights evaluated (bf16)"] = (MLX_LM + EVALUATE, 1)
+    for code, _ in cases.values():
+        if EVALUATE not in code:
+            measure(code)  # Fills the file cache and writes bytecode.
+    results = {name: [measure(code) for _ in range(runs)] for name, (code, runs) in cases.items()}
+
+    ours = statistics.median(seconds for seconds, _ in results["prove the shapes of 3B"])
+    print(f"{'':34}{'median s':>9}{'min':>8}{'max':>8}{'peak MiB':>10}{'to ours':>9}")
+    for name, runs_ in results.items():
+        seconds = [run[0] for run in runs_]
+        middle, peak = statistics.median(seconds), max(run[1] for run in runs_)
+        print(
+            f"{name:34}{middle:9.3f}{min(seconds):8.3f}{max(seconds):8.3f}{peak:10.0f}"
+            f"{middle / ours:8.2f}x"
+        )
+    peak = max(run[1] for run in results["prove the shapes of 3B"])
+    print(f"\nnever allocated: {3_036_647_424 * 4:,} bytes of float32 weights")
+    met = ours < MAX_SECONDS and peak < MAX_MIB
+    print(f"goal: under {MAX_SECONDS:g} s and {MAX_MIB} MiB: {'met' if met else 'MISSED'}")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Fixtures: the command line run in this process."""
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from elmcfg.cli import main
+
+# CI machines differ in speed by an order of magnitude; a deadline would test the machine.
+settings.register_profile("elmcfg", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("elmcfg")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``elmcfg ARGUMENTS`` as from a shell, with standard input as given."""
+
+    def call(*arguments: str, stdin: str | bytes = b"") -> Outcome:
+        raw = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "argv", ["elmcfg", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        monkeypatch.setenv("COLUMNS", "100")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        code = stop.value.code
+        assert "Traceback" not in captured.err
+        assert "internal error" not in captured.err
+        return Outcome(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return call

@@ -1,0 +1,136 @@
+"""The architecture, held: who may import whom, and what starting up may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import elmcfg
+
+PACKAGE = Path(elmcfg.__file__).parent
+
+# Which rooms a room may import, besides itself; CONTRIBUTING.md says why.
+PURE = {"diagnostics", "codes", "schedule", "geometry", "inference", "rules", "invariants"}
+PURE |= {"config", "costs"}
+READING = {"document", "sources", "quick", "findings", "linter"}
+MAY_IMPORT = {
+    "diagnostics": set(),
+    "codes": {"rules"},
+    "document": {"diagnostics"},
+    "schedule": set(),
+    "geometry": {"schedule"},
+    "inference": {"geometry", "schedule"},
+    "rules": {"diagnostics", "geometry", "inference", "schedule"},
+    "invariants": {"diagnostics", "rules"},
+    "config": {"geometry", "invariants", "schedule"},
+    "costs": {"geometry"},
+    "sources": {"document"},
+    "portability": {"config", "diagnostics", "formats", "geometry", "inference", "schedule", "rules"},
+    "weights": {"comparison", "diagnostics"},
+    "comparison": {"config", "diagnostics", "geometry", "inference", "rules", "weights"},
+    "quick": {"invariants", "rules", "sources"},
+    "findings": PURE,
+    "linter": PURE | READING | {"portability", "weights"},
+    "manual": {"codes", "document", "rules"},
+    "schema": {"config", "document", "sources"},
+    "scaling": PURE | {"findings"},
+    "formats": {"config", "document"},
+    "strategies": {"config", "schedule"},
+    "backend": set(),
+    "model": {"backend", "costs", "geometry"},
+    "proof": {"backend", "costs", "geometry", "model"},
+    "render": {"config", "diagnostics"},
+}
+MLX_ROOMS = {"backend", "model", "proof"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names imported at run time: what stands under TYPE_CHECKING does not count."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_rooms_import_only_what_they_may(path: Path) -> None:
+    here = room(path)
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("elmcfg.")}
+    used -= {here, "__version__"}
+    if here not in ("cli", "__init__", "__main__"):
+        assert used <= MAY_IMPORT[here]
+    if here not in MLX_ROOMS:
+        assert not {name for name in imports(path) if name.split(".")[0] == "mlx"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_module_outgrows_one_subject(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 420
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level packages loaded by a fresh interpreter that runs the code."""
+    program = f"import sys\n{code}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def command(*arguments: str) -> str:
+    return (
+        f"sys.argv = ['elmcfg', *{arguments!r}]\n"
+        "from elmcfg.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code"
+    )
+
+
+def test_importing_elmcfg_loads_nothing_else() -> None:
+    loaded = loaded_after("import elmcfg")
+    assert not loaded & {"mlx", "pydantic", "yaml", "numpy", "click"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("validate", "openelm-270m"),
+        ("scale", "--layers", "4", "--model-dim", "256"),
+        ("show", "openelm-3b"),
+        ("explain", "ELM203"),
+        ("--help",),
+    ],
+)
+def test_commands_never_load_mlx(arguments: tuple[str, ...]) -> None:
+    assert not loaded_after(command(*arguments)) & {"mlx", "numpy"}
+
+
+def test_a_clean_json_file_is_checked_without_models_and_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    from elmcfg.formats import hub
+    from elmcfg.linter import load
+
+    file.write_text(hub.dump(load("openelm-3b")))
+    assert not loaded_after(command("validate", str(file))) & {"pydantic", "yaml", "mlx"}

@@ -1,0 +1,180 @@
+"""How much memory a proof needs, how much there is, and the refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elmcfg.backend import import_mlx
+from elmcfg.config import Config
+from elmcfg.costs import cost
+from elmcfg.geometry import geometry
+from elmcfg.proof import NotEnoughMemoryError, prove, runner
+from elmcfg.proof.free_memory import free_on_device, free_on_host
+from elmcfg.proof.memory import estimate_peak_bytes, refuse_if_too_large
+
+mx = import_mlx()
+
+GIB = 2**30
+
+
+def medium(**update: Any) -> Config:
+    given = {
+        "num_transformer_layers": 4,
+        "model_dim": 512,
+        "head_dim": 64,
+        "vocab_size": 4000,
+        "num_gqa_groups": 2,
+        "qkv_multipliers": (0.5, 1.0),
+        "ffn_multipliers": (0.5, 4.0),
+        "max_context_length": 4096,
+    }
+    return Config.model_validate({**given, **update})
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {},
+        {"seq_len": 512},
+        {"batch_size": 6},
+        {"seq_len": 1},
+        {"check": ("forward",), "seq_len": 512},
+        {"check": ("forward",), "seq_len": 64, "batch_size": 8},
+        {"dtype": "bfloat16", "seq_len": 16},
+    ],
+)
+@pytest.mark.parametrize("vocab_size", [500, 4000, 40000])
+def test_the_estimate_is_near_the_measured_peak(run: dict[str, Any], vocab_size: int) -> None:
+    config = medium(vocab_size=vocab_size)
+    report = prove(config, device="cpu", **run)
+    assert report.passed, report.checks
+    estimate = estimate_peak_bytes(
+        geometry(config),
+        dtype=report.dtype,
+        seq_len=run.get("seq_len", runner.DEFAULT_SEQ_LEN),
+        batch_size=run.get("batch_size", 1),
+        checks=run.get("check", ("forward", "cache")),
+    )
+    assert 0.75 < report.peak_memory_bytes / estimate < 1.25
+
+
+def test_what_evaluates_nothing_needs_nothing() -> None:
+    shape = geometry(medium())
+    assert estimate_peak_bytes(shape, dtype="float32", seq_len=9, checks=("shapes",)) == 0
+    assert estimate_peak_bytes(shape, dtype="float32", seq_len=9, checks=()) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(("float32", "bfloat16")), st.integers(1, 500), st.integers(1, 9))
+def test_the_estimate_covers_the_weights_and_grows(dtype: str, length: int, batch: int) -> None:
+    shape = geometry(medium())
+
+    def estimate(seq_len: int, batch_size: int) -> int:
+        return estimate_peak_bytes(shape, dtype=dtype, seq_len=seq_len, batch_size=batch_size)
+
+    weights = cost(medium()).parameters.total * (4 if dtype == "float32" else 2)
+    assert weights < estimate(length, batch) <= estimate(length + 1, batch)
+    assert estimate(length, batch) <= estimate(length, batch + 1)
+
+
+def test_a_proof_that_does_not_fit_is_refused_before_anything_is_allocated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "free_on_device", lambda _: 10**6)
+    mx.reset_peak_memory()
+    held = mx.get_active_memory()
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        prove(medium())
+    assert mx.get_peak_memory() <= held
+    message = str(caught.value)
+    assert "running this model needs about 63.9 MiB" in message
+    assert "free are 976.6 KiB; use --shapes-only, a smaller --dtype or a shorter" in message
+    assert "\n" not in message
+    assert prove(medium(), shapes_only=True).passed
+
+
+def test_the_limit_is_kept_even_where_there_is_room() -> None:
+    with pytest.raises(NotEnoughMemoryError, match=r"the limit is 10\.0 MiB"):
+        prove(medium(), max_memory=10 * 2**20)
+    assert prove(medium(), max_memory=GIB).passed
+    assert prove(medium(), max_memory=1, shapes_only=True).passed
+
+
+def test_refusals_at_the_edge() -> None:
+    refuse_if_too_large(5, 5, 5)
+    refuse_if_too_large(5, None, None)
+    with pytest.raises(NotEnoughMemoryError, match="needs about 6 bytes, free are 5 bytes"):
+        refuse_if_too_large(6, 5, None)
+    with pytest.raises(NotEnoughMemoryError, match="needs about 6 bytes, the limit is 5 bytes"):
+        refuse_if_too_large(6, 99, 5)
+    with pytest.raises(NotEnoughMemoryError, match=r"2\.0 TiB, free are 3\.0 GiB"):
+        refuse_if_too_large(2 * 2**40, 3 * GIB, None)
+    assert issubclass(NotEnoughMemoryError, MemoryError)
+
+
+def test_this_machine_has_memory() -> None:
+    host = free_on_host()
+    assert host is not None
+    assert 2**25 < host < 2**50
+    assert free_on_device(mx.Device(mx.cpu)) == pytest.approx(host, rel=0.3)
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+MEMINFO = "MemTotal:  9000000 kB\nMemFree:  1 kB\nMemAvailable:    8000000 kB\n"
+
+
+def free_in(root: Path, files: dict[str, str]) -> int | None:
+    write(root, {"proc/meminfo": MEMINFO, **files})
+    return free_on_host(root / "proc", root / "cgroup")
+
+
+def test_without_control_groups_the_kernels_word_counts(tmp_path: Path) -> None:
+    assert free_in(tmp_path, {}) == 8_000_000 * 1024
+
+
+def test_the_least_of_nested_control_groups_counts(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "0::/user/job\n",
+        "cgroup/user/job/memory.max": "max\n",
+        "cgroup/user/job/memory.current": "7\n",
+        "cgroup/user/memory.max": "5000\n",
+        "cgroup/user/memory.current": "3000\n",
+        "cgroup/user/memory.stat": "anon 9\ninactive_file 400\nactive_file 77\n",
+    }
+    assert free_in(tmp_path, files) == 5000 - 3000 + 400
+
+
+def test_a_group_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "0::/\n",
+        "cgroup/memory.max": "5000\n",
+        "cgroup/memory.current": "6000\n",
+    }
+    assert free_in(tmp_path, files) == 0
+
+
+def test_control_groups_of_the_first_version(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "5:cpu,cpuacct:/x\n4:memory:/outer/not-visible-here\n0::/\n",
+        "cgroup/memory/memory.limit_in_bytes": "9000\n",
+        "cgroup/memory/memory.usage_in_bytes": "2000\n",
+        "cgroup/memory/memory.stat": "inactive_file 5\ntotal_inactive_file 300\n",
+    }
+    assert free_in(tmp_path, files) == 7300
+
+
+def test_a_system_without_proc_has_all_of_its_memory(tmp_path: Path) -> None:
+    everything = free_on_host(tmp_path / "proc", tmp_path / "cgroup")
+    assert everything is not None
+    assert everything > 2**28
