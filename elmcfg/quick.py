@@ -2,9 +2,9 @@
 
 Importing Pydantic and building the models takes longer than everything else ``validate`` does to
 one file. Most files in most runs are clean, and that can be told from the committed JSON Schema,
-which is generated from the same models, and from the cross-field rules and the advice, on plain values.
-Only a file that does not pass here is read with the models, which then say what is wrong. A test
-holds the two to the same verdict.
+which is generated from the same models, and from the cross-field rules and the advice, which take
+plain values. Only a file that does not pass here is read with the models, which then say what is
+wrong. A test holds the two to the same verdict.
 """
 
 from __future__ import annotations

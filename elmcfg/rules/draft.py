@@ -52,7 +52,8 @@ class Draft:
         """Number of layers."""
         return self.values.get("num_transformer_layers")
 
-    def _multipliers(self, key: str, frame: str) -> tuple[float, ...] | None:
+    def expanded(self, key: str) -> tuple[float, ...] | None:
+        """The multiplier of each layer, where the points are there and whole; may hold zeros."""
         points, n = self.values.get(key), self.layers
         if points is None or n is None or None in points:
             return None
@@ -63,18 +64,22 @@ class Draft:
             points,
             n,
             decimals=options.get("decimals", schedule.RELEASED_DECIMALS),
-            frame=options.get(frame),
+            frame=options.get("frame_" + key.removesuffix("s")),
         )
+
+    def _positive(self, key: str) -> tuple[float, ...] | None:
+        expanded = self.expanded(key)
+        return expanded if expanded and 0 not in expanded else None
 
     @cached_property
     def qkv_multipliers(self) -> tuple[float, ...] | None:
-        """The QKV multiplier of each layer, where the recipe is there and whole."""
-        return self._multipliers("qkv_multipliers", "frame_qkv_multiplier")
+        """The QKV multiplier of each layer, where the recipe is there, whole and above zero."""
+        return self._positive("qkv_multipliers")
 
     @cached_property
     def ffn_multipliers(self) -> tuple[float, ...] | None:
         """The FFN multiplier of each layer."""
-        return self._multipliers("ffn_multipliers", "frame_ffn_multiplier")
+        return self._positive("ffn_multipliers")
 
     @cached_property
     def recipe_heads(self) -> list[int] | None:

@@ -80,5 +80,5 @@ def _explanation(draft: Draft) -> str:
         return f"keep the list and drop the recipe: the list is this recipe with {rounding}"
     recipe = heads_recipe(heads, *shape)
     if recipe is None:
-        return "keep the list and remove qkv_multipliers: no two points give this list"
+        return "change qkv_multipliers"
     return f"set qkv_multipliers to {list(recipe)}, which gives this list"

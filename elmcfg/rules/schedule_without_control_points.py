@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from elmcfg import schedule
 from elmcfg.diagnostics import Severity, Violation
 from elmcfg.rules.draft import MULTIPLIER_LISTS, Draft
 from elmcfg.rules.page import Page
@@ -35,8 +36,9 @@ PAGE = Page(
 
 def check(draft: Draft) -> Iterator[Violation]:
     """Options of the schedule are given only where control points are there to use them."""
-    n, options = draft.layers, draft.values.get("schedule")
-    if n is None or not options:
+    n, options = draft.layers, draft.values.get("schedule") or {}
+    plain = {"decimals": schedule.RELEASED_DECIMALS}
+    if n is None or all(value == plain.get(option) for option, value in options.items()):
         return
     given = [draft.values[key] for key in MULTIPLIER_LISTS if draft.values.get(key) is not None]
     if given and all(len(entries) == n for entries in given):
