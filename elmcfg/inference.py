@@ -134,7 +134,7 @@ def rounding_of_heads(
     wanted = [q * head_dim for q in heads]
     divisor = head_dim * queries_per_kv_head
     made = roundings(points, n, model_dim, divisor)
-    return next((name for name, widths in made.items() if widths == wanted), None)
+    return " or ".join(name for name, widths in made.items() if widths == wanted) or None
 
 
 def heads_recipe(

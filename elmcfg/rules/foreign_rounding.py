@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from elmcfg import schedule
 from elmcfg.diagnostics import Severity, Violation
@@ -37,22 +37,24 @@ PAGE = Page(
     source="apple/corenet general_gpt.py (round of numpy.float64)",
 )
 
-# Two decimals rounded some other way lie this near to the line; a hand-edited list does not.
-_NEAR = 0.0101
+# So near are two writings of the same number, and so far two decimals from what they round.
+_SAME = 1e-9
+_HALF = 0.005 + _SAME
 
 
 def check(draft: Draft) -> Iterator[Violation]:
     """A straight line is rounded as CoreNet rounds it, where that makes a difference."""
     entries, n = draft.values.get("ffn_multipliers"), draft.layers
     d, divisor = draft.values.get("model_dim"), draft.get("ffn_dim_divisor")
-    if entries is None or n is None or n < 3 or len(entries) != n or None in entries:
+    if entries is None or n is None or n < 3 or len(entries) != n or draft.ffn_widths is None:
         return
-    if d is None or divisor is None or draft.ffn_widths is None:
+    if d is None or divisor is None:
         return
     line = schedule.multipliers((entries[0], entries[-1]), n)
-    if line == tuple(entries) or any(
-        abs(m - wanted) > _NEAR for m, wanted in zip(entries, line, strict=True)
-    ):
+    if line == tuple(entries):
+        return
+    rounding = _rounding(entries, n)
+    if rounding is None:
         return
     widths = [ffn_dim(m, d, divisor) for m in line]
     differ = [i for i in range(n) if widths[i] != draft.ffn_widths[i]]
@@ -62,9 +64,20 @@ def check(draft: Draft) -> Iterator[Violation]:
     yield Violation(
         "ELM414",
         ("ffn_multipliers", i),
-        f"layer {i}: ffn_multiplier {number(entries[i])} gives {draft.ffn_widths[i]:,} channels; "
-        f"CoreNet's rounding of the line from {number(entries[0])} to {number(entries[-1])} gives "
-        f"{number(line[i])} and {widths[i]:,}{others(len(differ) - 1)}",
+        f"layer {i}: ffn_multiplier {number(entries[i])} is the line from {number(entries[0])} to "
+        f"{number(entries[-1])} {rounding}, and gives {draft.ffn_widths[i]:,} channels; CoreNet's "
+        f"rounding gives {number(line[i])} and {widths[i]:,}{others(len(differ) - 1)}",
         f"write {number(line[i])}, or give the two ends alone, to mean what CoreNet means",
         label=f"CoreNet: {number(line[i])}",
     )
+
+
+def _rounding(entries: Sequence[float], n: int) -> str | None:
+    """How a list that is the line between its ends was rounded, in words."""
+    exact = schedule.linspace(entries[0], entries[-1], n)
+    off = max(abs(a - b) for a, b in zip(entries, exact, strict=True))
+    if off < _SAME:
+        return "without rounding to 2 decimals"
+    if off < _HALF and all(round(m, 2) == m for m in entries):
+        return "with its halves rounded the other way, as Python's round() has it"
+    return None
