@@ -20,7 +20,7 @@ from typing import Any
 from elmcfg.config import Config
 from elmcfg.diagnostics import Loc, Violation
 from elmcfg.geometry import Geometry, LayerShape, geometry
-from elmcfg.inference import ffn_recipe
+from elmcfg.inference import ffn_line
 from elmcfg.rules.wording import count, number, others
 from elmcfg.weights import Tensor
 
@@ -221,8 +221,7 @@ def _remedy(key: str, value: int, got: Geometry, config: Config) -> str:
     divisor = config.ffn_dim_divisor
     if value % divisor:
         return f"no multiplier gives {value:,}: it is no multiple of ffn_dim_divisor {divisor}"
-    points = ffn_recipe([value], got.model_dim, divisor)
-    multiplier = number(points[0] if points else value / got.model_dim)
+    multiplier = number(ffn_line([value], got.model_dim, divisor).points[0])
     return f"use an ffn_multiplier of {multiplier}, or the checkpoint that belongs to this config"
 
 

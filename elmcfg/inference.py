@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from math import floor
+from dataclasses import dataclass
+from math import floor, isqrt
 
 from elmcfg.geometry import make_divisible, query_heads
-from elmcfg.schedule import is_control_points, linspace, multipliers, numpy_round
+from elmcfg.schedule import is_control_points, linspace, numpy_round
 
 Rounder = Callable[[float], float]
 Divisible = Callable[[float, int], int]
 
-# Ends of a recipe that are tried, per end; a layer's width leaves a range of about 20 open.
+# Ends of a line that are tried, per end (a layer's width leaves a range of about 20 open), sizes
+# that are worked out in all, and hundredths that an end may lie off the size itself.
 _MOST_ENDS = 64
+_MOST_SIZES = 200_000
+_FURTHEST = 2_000
 
 
 def single(value: float) -> float:
@@ -137,34 +141,48 @@ def rounding_of_heads(
     return " or ".join(name for name, widths in made.items() if widths == wanted) or None
 
 
-def heads_recipe(
-    heads: Sequence[int], model_dim: int, head_dim: int, queries_per_kv_head: int
-) -> tuple[float, ...] | None:
-    """One or two control points, of two decimals, that give exactly these query heads.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The straight line that comes nearest to a list of sizes.
 
-    Returns:
-        The points, nearest to the widths themselves; ``None`` where there are none.
+    Attributes:
+        points: One or two control points, of two decimals.
+        departure: The first layer whose size it does not give; ``None`` where it gives all.
     """
 
-    def width(multiplier: float) -> int:
+    points: tuple[float, ...]
+    departure: int | None
+
+
+def heads_line(
+    heads: Sequence[int], model_dim: int, head_dim: int, queries_per_kv_head: int
+) -> Line:
+    """The recipe that gives these query heads, or the most of them from the first layer on.
+
+    Args:
+        heads: Query heads of each layer.
+        model_dim: In channels.
+        head_dim: In channels.
+        queries_per_kv_head: Query heads that share a KV head.
+    """
+
+    def size(multiplier: float) -> int:
         return query_heads(multiplier, model_dim, head_dim, queries_per_kv_head)
 
-    return _recipe(heads, width, head_dim / model_dim, queries_per_kv_head)
+    return _line(heads, size, head_dim / model_dim, queries_per_kv_head)
 
 
-def ffn_recipe(widths: Sequence[int], model_dim: int, divisor: int) -> tuple[float, ...] | None:
-    """One or two control points, of two decimals, that give exactly these feed-forward widths."""
+def ffn_line(widths: Sequence[int], model_dim: int, divisor: int) -> Line:
+    """The recipe that gives these feed-forward widths, or the most of them from the first on."""
 
-    def width(multiplier: float) -> int:
+    def size(multiplier: float) -> int:
         return make_divisible(multiplier * model_dim, divisor)
 
-    return _recipe(widths, width, 1 / model_dim, divisor)
+    return _line(widths, size, 1 / model_dim, divisor)
 
 
-def _recipe(
-    sizes: Sequence[int], size: Callable[[float], int], unit: float, step: int
-) -> tuple[float, ...] | None:
-    """Points whose straight line gives these sizes.
+def _line(sizes: Sequence[int], size: Callable[[float], int], unit: float, step: int) -> Line:
+    """The best line through the sizes of the first and the last layer.
 
     Args:
         sizes: One per layer.
@@ -173,25 +191,40 @@ def _recipe(
         step: Sizes are multiples of it.
     """
     n = len(sizes)
-    first = _ends(sizes[0], size, unit, step)
+    # Lines that are tried, times layers, stay within what a moment allows.
+    most = max(3, min(_MOST_ENDS, isqrt(_MOST_SIZES // n)))
+    first, last = (_ends(end, size, unit, step)[:most] for end in (sizes[0], sizes[-1]))
+    pairs = ((start, stop) for start in first for stop in last)
     if len(set(sizes)) == 1:
-        return (first[0],) if first else None
-    if n < 2:
-        return None
-    for start in first:
-        for stop in _ends(sizes[-1], size, unit, step):
-            line = multipliers((start, stop), n)
-            if all(size(m) == wanted for m, wanted in zip(line, sizes, strict=True)):
-                return (start, stop)
+        pairs = ((start, start) for start in first)
+    best = Line((sizes[0] * unit,), 0)
+    for start, stop in pairs:
+        points = (start,) if start == stop else (start, stop)
+        departure = _departure(points, sizes, size)
+        if departure is None:
+            return Line(points, None)
+        if departure > (best.departure or 0):
+            best = Line(points, departure)
+    return best
+
+
+def _departure(
+    points: Sequence[float], sizes: Sequence[int], size: Callable[[float], int]
+) -> int | None:
+    n = len(sizes)
+    slope = (points[-1] - points[0]) / (n - 1) if n > 1 else 0.0
+    for i, wanted in enumerate(sizes):
+        if size(numpy_round(i * slope + points[0] if i < n - 1 else points[-1], 2)) != wanted:
+            return i
     return None
 
 
 def _ends(wanted: int, size: Callable[[float], int], unit: float, step: int) -> list[float]:
     """Multipliers of two decimals that give this size: the roundest first, then the nearest."""
     middle = round(wanted * unit * 100)
-    reach = int(2 * step * unit * 100) + 1
+    reach = min(int(2 * step * unit * 100) + 1, _FURTHEST)
     numbers = sorted(
         range(max(1, middle - reach), middle + reach + 1),
         key=lambda n: (n % 50 != 0, n % 10 != 0, abs(n - middle)),
     )
-    return [n / 100 for n in numbers if size(n / 100) == wanted][:_MOST_ENDS]
+    return [n / 100 for n in numbers if size(n / 100) == wanted]

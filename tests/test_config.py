@@ -139,3 +139,14 @@ def test_the_hub_form_of_a_released_model_is_its_released_file() -> None:
         "rms_norm_eps",
     }
     assert list(written) == sorted(written)
+
+
+def test_lists_may_follow_a_recipe_that_is_not_rounded() -> None:
+    """Unrounded, layer 5 of OpenELM-270M's recipe is 0.6667 * 1280 = 853 channels: 12 heads."""
+    heads = [*[12] * 6, *[16] * 6, *[20] * 4]
+    lists = {"num_query_heads": heads, "num_kv_heads": [q // 4 for q in heads]}
+    recipe = {**RECIPE, "num_transformer_layers": 16, "model_dim": 1280, "head_dim": 64}
+    config = Config.model_validate({**recipe, **lists, "schedule": {"decimals": None}})
+    assert config.num_query_heads == tuple(heads)
+    with pytest.raises(ValidationError, match="the recipe gives 16"):
+        Config.model_validate({**recipe, **lists})

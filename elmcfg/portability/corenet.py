@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elmcfg.geometry import make_divisible, query_heads
-from elmcfg.inference import ffn_recipe, heads_recipe
+from elmcfg.inference import Line, ffn_line, heads_line
 from elmcfg.portability.hf import expand
 from elmcfg.portability.verdict import (
     RELEASED_EPS,
@@ -20,7 +20,6 @@ from elmcfg.portability.verdict import (
     RefusesError,
     Values,
 )
-from elmcfg.schedule import multipliers
 
 
 def read(values: Values) -> Built:
@@ -71,10 +70,7 @@ def _heads(values: Values, n: int, d: int, h: int, groups: int) -> Sequence[int]
     if line is not None:
         return [query_heads(m, d, h, groups) for m in line]
     heads: Sequence[int] = values["num_query_heads"]
-    if heads_recipe(heads, d, h, groups) is None:
-        straight = multipliers((heads[0] * h / d, heads[-1] * h / d), n) if n > 1 else ()
-        there = [query_heads(m, d, h, groups) for m in straight]
-        raise _no_line("num_query_heads", heads, there)
+    _require(heads_line(heads, d, h, groups), "num_query_heads")
     return heads
 
 
@@ -84,19 +80,17 @@ def _widths(values: Values, n: int, d: int, divisor: int) -> list[int]:
     if line is not None:
         return [make_divisible(m * d, divisor) for m in line]
     widths = [make_divisible(m * d, divisor) for m in points]
-    if ffn_recipe(widths, d, divisor) is None:
-        straight = multipliers((points[0], points[-1]), n)
-        there = [make_divisible(m * d, divisor) for m in straight]
-        raise _no_line("ffn_multipliers", widths, there)
+    _require(ffn_line(widths, d, divisor), "ffn_multipliers")
     return widths
 
 
-def _no_line(key: str, sizes: Sequence[int], straight: Sequence[int]) -> RefusesError:
-    """No line gives these sizes: the first layer where the one between the ends differs."""
-    layer = next((i for i, (a, b) in enumerate(zip(sizes, straight, strict=False)) if a != b), 0)
-    return RefusesError(
-        f"cannot say it: it takes one multiplier or the two ends of a line, and no line gives "
-        f"these {key} (the one between the ends first differs in layer {layer})",
-        (key, layer),
-        layer,
-    )
+def _require(line: Line, key: str) -> None:
+    layer = line.departure
+    if layer is not None:
+        ends = " to ".join(f"{point:g}" for point in line.points)
+        raise RefusesError(
+            f"cannot say it: it takes one multiplier or the two ends of a line, and no line gives "
+            f"these {key} (the nearest, {ends}, leaves them in layer {layer})",
+            (key, layer),
+            layer,
+        )

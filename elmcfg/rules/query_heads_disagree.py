@@ -68,7 +68,7 @@ def check(draft: Draft) -> Iterator[Violation]:
 def _explanation(draft: Draft) -> str:
     """What would give the list as it stands: another rounding, another recipe, or nothing."""
     # Imported here: only a file with this fault needs it.
-    from elmcfg.inference import heads_recipe, rounding_of_heads
+    from elmcfg.inference import heads_line, rounding_of_heads
 
     values = draft.values
     heads, points = values["num_query_heads"], values["qkv_multipliers"]
@@ -78,7 +78,7 @@ def _explanation(draft: Draft) -> str:
     rounding = None if values.get("schedule") else rounding_of_heads(heads, points, *shape)
     if rounding is not None:
         return f"keep the list and drop the recipe: the list is this recipe with {rounding}"
-    recipe = heads_recipe(heads, *shape)
-    if recipe is None:
+    line = heads_line(heads, *shape)
+    if line.departure is not None:
         return "change qkv_multipliers"
-    return f"set qkv_multipliers to {list(recipe)}, which gives this list"
+    return f"set qkv_multipliers to {list(line.points)}, which gives this list"

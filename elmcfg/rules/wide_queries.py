@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from elmcfg.diagnostics import Severity, Violation
 from elmcfg.rules.draft import Draft
 from elmcfg.rules.page import Page
-from elmcfg.rules.wording import others
+from elmcfg.rules.wording import count, others
 
 PAGE = Page(
     code="ELM406",
@@ -54,6 +54,6 @@ def check(draft: Draft) -> Iterator[Violation]:
         ("num_query_heads", i) if listed else ("qkv_multipliers",),
         f"layer {i}: {heads[i]} query heads of {h} are {heads[i] * h:,} channels, more than "
         f"model_dim, {d:,}{others(len(wide) - 1)}",
-        f"{max(1, d // h)} heads fit",
+        f"{count(d // h, 'head')} of {h} would fit" if d >= h else "use a smaller head_dim",
         ((("model_dim",), f"{d:,} channels"),),
     )
