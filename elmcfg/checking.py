@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elmcfg.diagnostics import Diagnostic, Severity
 from elmcfg.document import Document, Format
 from elmcfg.linter import diagnose
 from elmcfg.settings import Settings
-from elmcfg.sources import Input, looks_like_config
+from elmcfg.sources import Input, checkpoint_beside, looks_like_config
 
 if TYPE_CHECKING:
     from elmcfg.fixes import Fix
@@ -46,11 +47,14 @@ class Task:
 
     Attributes:
         settings: What to report.
+        weights: A checkpoint to hold every config against; where there is none, a ``config.json``
+            is held against the one beside it.
         fixing: Whether to mend.
         unsafe: Whether to apply unsafe fixes too.
     """
 
     settings: Settings = field(default_factory=Settings)
+    weights: Path | None = None
     fixing: Fixing = Fixing.NONE
     unsafe: bool = False
 
@@ -177,7 +181,9 @@ def check_one(item: Input, task: Task) -> Checked | None:
     document = item.read()
     if not item.named and not _concerns_us(item, document):
         return None
-    found, suppressed = findings(document, task.settings)
+    weights = task.weights or (checkpoint_beside(item.path) if item.path else None)
+    look = partial(findings, settings=task.settings, weights=weights)
+    found, suppressed = look(document)
     if not found and not suppressed:
         # Standard input is given back even where there is nothing to mend.
         return Checked(item, document.text if item.path is None else "")
@@ -186,11 +192,9 @@ def check_one(item: Input, task: Task) -> Checked | None:
     before = document
     done: list[str] = []
     if task.fixing is not Fixing.NONE and not item.shipped:
-        document, done = fixes.mend(
-            document, lambda d: findings(d, task.settings)[0], unsafe=task.unsafe
-        )
+        document, done = fixes.mend(document, lambda d: look(d)[0], unsafe=task.unsafe)
     if done:
-        found, suppressed = findings(document, task.settings)
+        found, suppressed = look(document)
     return Checked(
         input=item,
         text=document.text,
@@ -203,10 +207,11 @@ def check_one(item: Input, task: Task) -> Checked | None:
     )
 
 
-def findings(document: Document, settings: Settings) -> tuple[list[Diagnostic], list[Suppressed]]:
+def findings(
+    document: Document, settings: Settings, weights: Path | None = None
+) -> tuple[list[Diagnostic], list[Suppressed]]:
     """The findings of a document that are to be reported, and those that its comments leave out."""
-    options: dict[str, Any] = {"targets": settings.targets} if settings.targets else {}
-    found = diagnose(document, **options)
+    found = diagnose(document, targets=settings.targets, weights=weights)
     if document.data is not None:  # a file that cannot be read at all is always reported
         ignored = settings.ignored_in(document.path) if settings.per_file_ignores else ()
         found = [
@@ -216,7 +221,9 @@ def findings(document: Document, settings: Settings) -> tuple[list[Diagnostic], 
     if "elmcfg:" in document.text:
         from elmcfg import suppressions
 
-        found, suppressed = suppressions.apply(document, found, settings)
+        found, suppressed = suppressions.apply(
+            document, found, settings, with_weights=weights is not None
+        )
         found.sort(key=lambda d: d.sort_key)
     if settings.strict:
         found = [_raised(d) for d in found]

@@ -288,7 +288,9 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _cross_field_rules(self) -> Self:
-        values = self.model_dump(exclude_none=True, exclude_defaults=True)
+        dumped = self.model_dump(exclude_defaults=True)
+        # Below the top a null says something: decimals of null is another schedule than none given.
+        values = {key: value for key, value in dumped.items() if value is not None}
         found = violations(values)
         if found:
             # A ValueError would be given an empty loc; a ValidationError keeps each line's own.

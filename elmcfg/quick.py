@@ -2,9 +2,9 @@
 
 Importing Pydantic and building the models takes longer than everything else ``validate`` does to
 one file. Most files in most runs are clean, and that can be told from the committed JSON Schema,
-which is generated from the same models, and from the cross-field rules, which take plain values.
-Only a file that does not pass here is read with the models, which then say what is wrong. A test
-holds the two to the same verdict.
+which is generated from the same models, and from the cross-field rules and the advice, which take
+plain values. Only a file that does not pass here is read with the models, which then say what is
+wrong. A test holds the two to the same verdict.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from math import inf, isfinite
 from typing import Any
 
 from elmcfg.diagnostics import Loc
-from elmcfg.invariants import MULTIPLIER_LISTS, violations
+from elmcfg.invariants import MULTIPLIER_LISTS, violations_of
+from elmcfg.rules import advice_on
+from elmcfg.rules.draft import Draft
 from elmcfg.sources import VARIANT_SCHEMA, data_folder
 
 Check = Callable[[Any], bool]
@@ -24,7 +26,7 @@ Schema = Mapping[str, Any]
 
 
 def is_clean(values: Mapping[str, Any]) -> bool:
-    """Whether the values make a valid config, with no key that would be worth a remark.
+    """Whether the values make a valid config, with nothing in it that is worth a remark.
 
     ``False`` means only that the models must look.
     """
@@ -34,7 +36,8 @@ def is_clean(values: Mapping[str, Any]) -> bool:
     for key in MULTIPLIER_LISTS:
         if isinstance(given.get(key), int | float):
             given[key] = [given[key]]
-    return not violations(given)
+    draft = Draft(given)
+    return not violations_of(draft) and not advice_on(draft)
 
 
 def fits(loc: Loc, value: Any) -> bool:

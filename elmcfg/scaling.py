@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from elmcfg.config import Config
-from elmcfg.diagnostics import Diagnostic, InvalidConfigError
+from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity
 from elmcfg.findings import read_values
 
 
@@ -54,5 +54,6 @@ def scale(
         raise InvalidConfigError(
             Diagnostic("scale", None, v.code, severity, v.loc, v.message, v.help)
             for v, severity in found
+            if severity is Severity.ERROR
         )
     return config

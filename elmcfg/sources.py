@@ -167,3 +167,11 @@ def _is_file(path: str) -> bool:
         return os.path.isfile(path)  # noqa: PTH113
     except ValueError:
         return False
+
+
+def checkpoint_beside(path: str) -> Path | None:
+    """The folder of a ``config.json``, where a checkpoint lies beside it."""
+    folder, name = os.path.split(path)
+    if name != _CONFIG or not any(Path(folder).glob("*.safetensors")):
+        return None
+    return Path(folder)

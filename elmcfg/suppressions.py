@@ -67,7 +67,11 @@ class _Comment:
 
 
 def apply(
-    document: Document, found: Iterable[Diagnostic], settings: Settings
+    document: Document,
+    found: Iterable[Diagnostic],
+    settings: Settings,
+    *,
+    with_weights: bool = False,
 ) -> tuple[list[Diagnostic], list[Suppressed]]:
     """What is left of the findings, with those about the comments themselves, and what is not.
 
@@ -75,6 +79,7 @@ def apply(
         document: The file.
         found: Its findings that the settings want reported.
         settings: Say which codes a comment could have had to leave out.
+        with_weights: Whether the file was held against a checkpoint.
     """
     if document.data is None or document.format is not Format.YAML:
         return list(found), []
@@ -97,7 +102,14 @@ def apply(
         else:
             by[0].used.add(by[1])
             suppressed.append(Suppressed(diagnostic, by[0].reason))
-    remarks = [d for c in comments for d in _remarks(c, document.path, settings)]
+    looked_for = {
+        code
+        for code in CODES
+        if settings.reports(code)
+        and (settings.targets or not code.startswith("ELM5"))
+        and (with_weights or not code.startswith("ELM6"))
+    }
+    remarks = [d for c in comments for d in _remarks(c, document.path, looked_for)]
     kept += [d for d in remarks if settings.reports(d.code)]
     return kept, suppressed
 
@@ -154,7 +166,7 @@ def _fault(word: str, codes: str | None, names: list[str]) -> str:
     return f"there is no code {wrong[0]!r}" if wrong else ""
 
 
-def _remarks(comment: _Comment, path: str, settings: Settings) -> Iterator[Diagnostic]:
+def _remarks(comment: _Comment, path: str, looked_for: set[str]) -> Iterator[Diagnostic]:
     def remark(code: str, message: str, remedy: str, label: str) -> Diagnostic:
         return Diagnostic(
             path, comment.span, code, CODES[code].severity, (), message, remedy, label
@@ -175,19 +187,11 @@ def _remarks(comment: _Comment, path: str, settings: Settings) -> Iterator[Diagn
             "reason?",
         )
     for code in comment.codes:
-        if code not in comment.used and _could_be_found(code, settings):
+        could = all(known in looked_for for known in CODES if known.startswith(code))
+        if code not in comment.used and could:
             yield remark(
                 "ELM008",
                 f"unused suppression: there is no {code} to leave out here",
                 "remove it",
                 "leaves nothing out",
             )
-
-
-def _could_be_found(code: str, settings: Settings) -> bool:
-    """Whether this run looks for the code at all."""
-    if code.startswith("ELM5"):
-        return bool(settings.targets)
-    if code.startswith("ELM6"):
-        return False  # whether there are weights is not known here
-    return all(settings.reports(known) for known in CODES if known.startswith(code))

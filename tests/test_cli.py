@@ -16,9 +16,9 @@ from elmcfg.sources import data_folder
 
 BROKEN = """\
 num_transformer_layers: 4
-model_dim: 256
+model_dim: 512
 head_dim: 64
-vocab_size: 1000
+vocab_size: 1024
 num_query_heads: [4, 4, 8, 7]
 num_kv_heads: [1, 1, 2, 2]
 ffn_multipliers: [0.5, 1.0, 2.0, 4.0]

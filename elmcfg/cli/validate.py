@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from elmcfg import settings
+from elmcfg import portability, settings
 from elmcfg.checking import Checked, Fixing, Tally, Task, check
 from elmcfg.cli.common import fail, note, quiet_option, say, width
 from elmcfg.document import write_back
@@ -25,6 +25,14 @@ from elmcfg.sources import NO_CONFIGS, STDIN, Input, SourceNotFoundError, find, 
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True,
     help="Form of the output.",
+)  # fmt: skip
+@click.option(
+    "--target", "targets", multiple=True, metavar="PROGRAM",
+    help=f"Say what this program would do with it: {', '.join(portability.TARGETS)}, or all.",
+)  # fmt: skip
+@click.option(
+    "--weights", type=click.Path(exists=True, path_type=Path),
+    help="Hold the config against this checkpoint: a safetensors file, an index, or a folder.",
 )  # fmt: skip
 @click.option("--fix", "fixing", flag_value="write", help="Mend what can be mended safely.")
 @click.option("--diff", "fixing", flag_value="diff", help="Show what --fix would change.")
@@ -46,7 +54,8 @@ def command(paths: tuple[str, ...], **flags: Any) -> None:
 
     A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs, without
     what .gitignore names), a pattern such as '**/*.yaml', - for standard input, or the name of a
-    shipped variant. A hub config.json is valid as it stands.
+    shipped variant. A hub config.json is valid as it stands, and is held against the safetensors
+    files beside it.
 
     CODE is a code, such as ELM409, or the beginning of one: ELM4 is all advice. [tool.elmcfg] in
     pyproject.toml holds the same settings, and in YAML a comment leaves a finding out:
@@ -56,6 +65,8 @@ def command(paths: tuple[str, ...], **flags: Any) -> None:
     Examples:
       elmcfg validate config.json
       elmcfg validate variants/ my-model/config.json
+      elmcfg validate --target all openelm-270m
+      elmcfg validate --weights my-model/ edited.yaml
       elmcfg validate --diff .
       elmcfg validate --format sarif . > elmcfg.sarif
       elmcfg scale --layers 16 --model-dim 1280 | elmcfg validate -
@@ -79,14 +90,17 @@ def command(paths: tuple[str, ...], **flags: Any) -> None:
 def _task(flags: Mapping[str, Any]) -> Task:
     try:
         wanted = settings.load(Path.cwd()).extended(
+            targets=flags["targets"],
             select=flags["select"],
             ignore=flags["ignore"],
             per_file_ignores=flags["per_file_ignores"],
             strict=flags["strict"],
         )
-    except settings.SettingsError as error:
+        wanted = replace(wanted, targets=portability.targets(wanted.targets))
+    except ValueError as error:
         fail(str(error), 2)
-    return Task(wanted, Fixing(flags["fixing"] or Fixing.NONE), flags["unsafe_fixes"])
+    fixing = Fixing(flags["fixing"] or Fixing.NONE)
+    return Task(wanted, flags["weights"], fixing, flags["unsafe_fixes"])
 
 
 def _inputs(paths: Iterable[str], stdin_name: str) -> tuple[list[Input], dict[str, str]]:
