@@ -8,18 +8,20 @@ wins, and what lies in an ignored folder stays ignored.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+    from pathspec import RegexPattern
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _IGNORE_FILE = ".gitignore"
 
-# The folder that rules belong to, with a slash at the end, and the rules; outermost first.
-_Rules = tuple[tuple[str, "GitIgnoreSpec"], ...]
+# The folder that rules belong to, with a slash at the end, and the rules, the last one first;
+# outermost folder first.
+_Rules = tuple[tuple[str, "tuple[RegexPattern, ...]"], ...]
 
 
 def walk(folder: str) -> Iterator[str]:
@@ -87,16 +89,30 @@ def _rules_of(folder: str) -> _Rules:
     from pathspec import GitIgnoreSpec  # only who has such a file pays for it
 
     absolute = Path(folder).absolute().as_posix().rstrip("/") + "/"
-    return ((absolute, GitIgnoreSpec.from_lines(text.splitlines())),)
+    patterns = GitIgnoreSpec.from_lines(text.splitlines()).patterns
+    return ((absolute, tuple(p for p in reversed(patterns) if p.include is not None)),)
 
 
 def _ignored(path: str, rules: _Rules) -> bool:
-    """Whether the innermost rule that speaks of a path leaves it out."""
+    """Whether the innermost and last rule that speaks of a path leaves it out."""
     if not rules:
         return False
     absolute = Path(path).absolute().as_posix() + ("/" if path.endswith("/") else "")
-    for folder, spec in reversed(rules):
-        said = spec.check_file(absolute.removeprefix(folder)).include
-        if said is not None:
-            return said
+    for folder, patterns in reversed(rules):
+        relative = absolute.removeprefix(folder)
+        for pattern in patterns:
+            found = pattern.match_file(relative)
+            if found is not None and _speaks_of(found.match, relative):
+                return bool(pattern.include)
     return False
+
+
+def _speaks_of(match: re.Match[str], path: str) -> bool:
+    """Whether a pattern matches a path itself, rather than a folder that it is in.
+
+    The folders above have been asked already; git does not let a ``!folder/`` reach further down.
+    """
+    if match.groupdict().get("ps_d") is not None:
+        return match.end("ps_d") == len(path)
+    # ``folder/**`` is about what is in the folder; its match takes the slash at the end.
+    return not (path.endswith("/") and match.end() == len(path))
