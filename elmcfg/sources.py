@@ -1,10 +1,12 @@
-"""Where configs come from: files, standard input, shipped variants, and folders full of them."""
+"""Where configs come from: files, standard input, shipped variants, patterns, folders of them."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,45 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 VARIANT_SCHEMA = "variant.schema.json"
 """Name of the schema file in the ``schemas`` folder."""
 
-_SUFFIXES = (".yaml", ".yml", ".json")
-# What every config holds and other YAML and JSON files do not.
-_MARK = b"num_transformer_layers"
+STDIN = "-"
+"""The argument that stands for standard input."""
+
+NO_CONFIGS = "no configs in this folder (YAML or JSON files with num_transformer_layers)"
+"""What is wrong with a folder that holds none."""
+
+_CONFIG = "config.json"
+# Keys that every config has some of, and other YAML and JSON files have not.
+_MARKS = ("num_transformer_layers", "ffn_multipliers", "qkv_multipliers", "num_gqa_groups")
+_MARKED = rf"[\"']?(?:{'|'.join(_MARKS)})[\"']?\s*:"
 
 
 class SourceNotFoundError(FileNotFoundError):
     """There is neither a file nor a shipped variant of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file that ``validate`` may have to check.
+
+    Attributes:
+        shown: What to call it.
+        path: Where it is; ``None`` for standard input.
+        named: Whether it was named itself; if not, it is checked only if it looks like a config.
+        folders: The arguments in whose folders it was found.
+        shipped: Whether it comes with elmcfg, and so is not the user's to edit.
+    """
+
+    shown: str
+    path: str | None
+    named: bool = True
+    folders: tuple[str, ...] = ()
+    shipped: bool = False
+
+    def read(self) -> Document:
+        """The text and what it says."""
+        if self.path is None:
+            return decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown)
+        return read_bytes(Path(self.path), self.shown)
 
 
 def data_folder(name: str) -> Path:
@@ -49,20 +83,70 @@ def read(source: Source) -> Document:
     if isinstance(source, Mapping):
         return Document("<mapping>", "", Format.YAML, dict(source), [])
     name = os.fspath(source)
-    if name == "-":
-        return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
-    path = Path(name)
+    inside = os.path.join(name, _CONFIG)  # noqa: PTH118
+    if name != STDIN and _is_file(inside):
+        return read_bytes(Path(inside), inside)
+    return _named(name, "<stdin>").read()
+
+
+def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
+    """The files that an argument of ``validate`` stands for; nothing is read yet.
+
+    A file named outright is always checked. In a folder those YAML and JSON files are checked that
+    look like a config (:func:`looks_like_config`), and a ``config.json`` beside weights always.
+
+    Args:
+        argument: A path, a folder, a pattern (``*``, ``?``, ``[...]``, ``**``), the name of a
+            shipped variant, or ``-``.
+        stdin_name: What to call standard input.
+
+    Raises:
+        SourceNotFoundError: If there is nothing of that name.
+    """
+    if is_folder(argument):
+        model = os.path.join(argument, _CONFIG)  # noqa: PTH118
+        from elmcfg import folders  # a file that is named needs none of it
+
+        whole = _is_file(model) and any(Path(argument).glob("*.safetensors"))
+        for found in folders.walk(argument):
+            named = whole and found == model
+            yield Input(found.removeprefix("./"), found, named, (argument,))
+        return
+    if any(mark in argument for mark in "*?[") and not os.path.lexists(argument):
+        from glob import glob
+
+        found_any = False
+        for found in sorted(glob(argument, recursive=True)):  # noqa: PTH207
+            if _is_file(found):
+                found_any = True
+                yield Input(found, found)
+        if not found_any:
+            raise SourceNotFoundError(f"{argument}: no file matches this pattern")
+        return
+    yield _named(argument, stdin_name)
+
+
+def looks_like_config(document: Document) -> bool:
+    """Whether a file found in a folder is a config, good or bad, rather than something else."""
+    if not any(mark in document.text for mark in _MARKS):
+        return False
+    if document.data is None:
+        return re.search(_MARKED, document.text) is not None
+    return "$schema" not in document.data and any(mark in document.data for mark in _MARKS)
+
+
+def _named(name: str, stdin_name: str) -> Input:
+    if name == STDIN:
+        return Input(stdin_name, None)
     try:
-        inside = path / "config.json"
-        if path.is_dir() and inside.is_file():
-            return read_bytes(inside, str(inside))
-        if path.exists() or path.is_symlink():
-            return read_bytes(path, name)
-    except (OSError, ValueError):
-        return read_bytes(path, name)
+        there = os.path.lexists(name)
+    except ValueError:  # a NUL in the name: reading it says so
+        there = True
+    if there:
+        return Input(name, name)
     variants = shipped()
     if name in variants:
-        return read_bytes(variants[name], name)
+        return Input(name, str(variants[name]), shipped=True)
     from difflib import get_close_matches  # only a mistake needs it
 
     close = get_close_matches(name, variants, n=1)
@@ -70,35 +154,24 @@ def read(source: Source) -> Document:
     raise SourceNotFoundError(f"{name}: no such file, and no shipped variant of that name{hint}")
 
 
-def discover(sources: Iterable[str]) -> Iterator[Document]:
-    """Every config that the arguments of ``validate`` stand for, in order, read one at a time.
-
-    A file named outright is always read. In a folder those YAML and JSON files are read that look
-    like a config; hidden folders and links to folders are passed by.
-
-    Raises:
-        SourceNotFoundError: As :func:`read`, or if a folder holds no config.
-    """
-    for name in sources:
-        path = Path(name)
-        if name == "-" or not path.is_dir():
-            yield read(name)
-            continue
-        found = False
-        for file in _walk(path):
-            document = read_bytes(file, str(file))
-            if _MARK.decode() in document.text:
-                found = True
-                yield document
-        if not found:
-            raise SourceNotFoundError(
-                f"{name}: no configs in this folder (YAML or JSON files with {_MARK.decode()})"
-            )
+def is_folder(path: str) -> bool:
+    """Whether this is the path of a folder, or of a link to one."""
+    try:
+        return os.path.isdir(path)  # noqa: PTH112
+    except ValueError:
+        return False
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.endswith(_SUFFIXES):
-                yield Path(root, name)
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path)  # noqa: PTH113
+    except ValueError:
+        return False
+
+
+def checkpoint_beside(path: str) -> Path | None:
+    """The folder of a ``config.json``, where a checkpoint lies beside it."""
+    folder, name = os.path.split(path)
+    if name != _CONFIG or not any(Path(folder).glob("*.safetensors")):
+        return None
+    return Path(folder)

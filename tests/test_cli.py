@@ -16,9 +16,9 @@ from elmcfg.sources import data_folder
 
 BROKEN = """\
 num_transformer_layers: 4
-model_dim: 256
+model_dim: 512
 head_dim: 64
-vocab_size: 1000
+vocab_size: 1024
 num_query_heads: [4, 4, 8, 7]
 num_kv_heads: [1, 1, 2, 2]
 ffn_multipliers: [0.5, 1.0, 2.0, 4.0]
@@ -63,11 +63,11 @@ class TestValidate:
         done = run("validate", "--format", "json", str(broken), "tiny")
         assert done.code == 1
         result = json.loads(done.out)
-        assert list(result) == ["version", "files", "errors", "warnings", "diagnostics"]
+        assert list(result)[:5] == ["version", "files", "errors", "warnings", "diagnostics"]
         assert (result["version"], result["files"]) == (__version__, 2)
         assert (result["errors"], result["warnings"]) == (1, 0)
         (finding,) = result["diagnostics"]
-        assert finding.keys() == DIAGNOSTIC_KEYS
+        assert finding.keys() >= DIAGNOSTIC_KEYS
         assert finding["pointer"] == "/num_query_heads/3"
         place = [finding[k] for k in ("line", "column", "end_line", "end_column")]
         assert place == [5, 28, 5, 29]

@@ -7,7 +7,7 @@ import pytest
 from conftest import Run
 
 import elmcfg
-from elmcfg.comparison import compare
+from elmcfg.differences import compare
 
 
 def test_the_table_of_layers_adds_up(run: Run) -> None:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from elmcfg.diagnostics import Diagnostic
-from elmcfg.document import Document
 from elmcfg.linter import check
 from elmcfg.render import frames
 from elmcfg.render.style import Style, wants_colour
@@ -46,13 +44,13 @@ def out_style() -> Style:
     return Style(colour=wants_colour(sys.stdout))
 
 
-def say(text: str) -> None:
-    """A result, on standard output."""
+def say(text: str, *, err: bool = False) -> None:
+    """A result, on standard output; on standard error where something else has that."""
     try:
-        click.echo(text, color=True)
+        click.echo(text, color=True, err=err)
     except UnicodeEncodeError:
-        encoding = sys.stdout.encoding or "ascii"
-        click.echo(text.encode(encoding, "replace").decode(encoding), color=True)
+        encoding = (sys.stderr if err else sys.stdout).encoding or "ascii"
+        click.echo(text.encode(encoding, "replace").decode(encoding), color=True, err=err)
 
 
 def note(text: str) -> None:
@@ -66,12 +64,6 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def framed(found: list[Diagnostic], documents: list[Document], style: Style) -> str:
-    """Findings in frames of source lines."""
-    texts = {document.path: document.text for document in documents}
-    return frames.diagnostics(found, lambda path: texts.get(path, ""), style, width())
-
-
 def config_argument(source: str) -> Config:
     """The config that an argument names; ends the command where there is none, or it has errors."""
     try:
@@ -80,6 +72,7 @@ def config_argument(source: str) -> Config:
         fail(str(error), 2)
     config, found = check(document)
     if config is None:
-        note(framed(found, [document], Style(colour=wants_colour(sys.stderr))))
+        style = Style(colour=wants_colour(sys.stderr))
+        note(frames.diagnostics(found, document.lines, style, width()))
         fail(f"{document.path} is not a valid config", 1)
     return config

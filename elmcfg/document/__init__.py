@@ -5,8 +5,9 @@ them the :class:`~elmcfg.diagnostics.Span` of each. Problems of the text itself 
 keys, limits) come back in the document, never as exceptions. Nothing in a file is ever executed.
 """
 
-from elmcfg.document.reading import Document, Format, decode, guess_format, parse, read_bytes
-from elmcfg.document.writing import dump_yaml, write_atomically
+from elmcfg.document.lines import Format
+from elmcfg.document.reading import Document, decode, guess_format, parse, read_bytes
+from elmcfg.document.writing import dump_yaml, write_atomically, write_back
 
 __all__ = [
     "Document",
@@ -17,4 +18,5 @@ __all__ = [
     "parse",
     "read_bytes",
     "write_atomically",
+    "write_back",
 ]

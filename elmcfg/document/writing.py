@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,10 +46,40 @@ def write_atomically(path: Path, text: str, *, overwrite: bool = False) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp's mode is private; a config gets what the user's umask gives any new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # noqa: PTH101
+        os.chmod(temporary, _mode(path))  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def write_back(path: Path, before: str, after: str) -> None:
+    """Replace the text of a file that was read, as a whole or not at all.
+
+    A byte order mark, the permissions and, where the path is a link, the link stay.
+
+    Args:
+        path: The file.
+        before: The text that was read from it.
+        after: The text that it gets.
+
+    Raises:
+        OSError: If it may not be written, or is no longer what was read.
+    """
+    target = path.resolve()
+    raw = target.read_bytes()
+    if raw.decode("utf-8-sig", "replace") != before:
+        raise OSError("it has changed meanwhile")
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+    mark = "\ufeff" if raw.startswith(codecs.BOM_UTF8) else ""
+    write_atomically(target, mark + after, overwrite=True)
+
+
+def _mode(path: Path) -> int:
+    """The permissions of a file that is replaced, or what the umask gives a new one."""
+    # mkstemp's mode is private.
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

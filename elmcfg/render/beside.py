@@ -11,7 +11,7 @@ from elmcfg.render.style import Style
 from elmcfg.render.tables import amount, binary, columns
 
 if TYPE_CHECKING:
-    from elmcfg.comparison import Comparison
+    from elmcfg.differences import Comparison
     from elmcfg.costs import Cost
     from elmcfg.hardware import Roofline
 
