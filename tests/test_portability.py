@@ -38,7 +38,7 @@ SMALL: dict[str, Any] = {
     "num_kv_heads": [1, 2, 2],
     "ffn_multipliers": [0.5, 1.0, 2.0],
 }
-GONE = object()
+GONE = "(removed)"
 # What to change, and what mlx-lm then does: builds, stops, or takes the process along.
 BROKEN: list[tuple[dict[str, Any], str]] = [
     ({}, "builds"),
@@ -83,7 +83,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 
 
 def changed(changes: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in {**SMALL, **changes}.items() if v is not GONE}
+    return {k: v for k, v in {**SMALL, **changes}.items() if v != GONE}
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def verdict(target: str, values: dict[str, Any]) -> Verdict:
 
 def released(name: str = "openelm-270m", /, **changes: Any) -> dict[str, Any]:
     values = {**hub.values(elmcfg.load(name)), **changes}
-    return {k: v for k, v in values.items() if v is not GONE}
+    return {k: v for k, v in values.items() if v != GONE}
 
 
 @pytest.mark.parametrize("model", oracles.RELEASED, ids=lambda m: m.name)
