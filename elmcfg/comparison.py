@@ -14,13 +14,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from elmcfg.config import Config
 from elmcfg.diagnostics import Loc, Violation
-from elmcfg.geometry import Geometry, LayerShape, geometry
+from elmcfg.geometry import Geometry, LayerShape
 from elmcfg.inference import ffn_line
+from elmcfg.rules.draft import Draft
 from elmcfg.rules.wording import count, number, others
 from elmcfg.weights import Tensor
 
@@ -30,6 +30,21 @@ _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 _EMBEDDING = "transformer.token_embeddings.weight"
 _FIRST = "transformer.layers.0."
 _LAYER = re.compile(r"transformer\.layers\.(\d{1,6})\.")
+# The keys of single values, and what of the tensors tells them.
+_SIZES = {
+    "num_transformer_layers": "names",
+    "model_dim": "shapes",
+    "head_dim": "shapes",
+    "vocab_size": "shapes",
+    "ffn_with_glu": "ffn.proj_1",
+    "normalize_qk_projections": "q_norm",
+    "share_input_output_layers": "lm_head",
+}
+_PARTS = {
+    "num_query_heads": "query head",
+    "num_kv_heads": "KV head",
+    "ffn_dim": "feed-forward channel",
+}
 # So many wrong entries of a list are named one by one; of more, the first and how many.
 _FEW = 3
 
@@ -42,32 +57,34 @@ class Quantization:
     bits: Counter[int]
 
 
-def violations(
-    config: Config, tensors: Mapping[str, Tensor], given: Mapping[str, Any]
-) -> Iterator[Violation]:
+def violations(draft: Draft, tensors: Mapping[str, Tensor]) -> Iterator[Violation]:
     """Everything in which a checkpoint and a config disagree.
 
     Args:
-        config: A valid config.
+        draft: The config, as far as it is valid: of two lists that contradict each other the
+            weights say which is right.
         tensors: The headers of the checkpoint.
-        given: The values that stand in the config's file.
     """
-    wanted = geometry(config)
-    quantization = _quantization(tensors, wanted.model_dim)
+    quantization = _quantization(tensors, draft.get("model_dim"))
     shapes = _unpacked(tensors, quantization)
-    got, findings = _inferred(wanted, shapes)
-    yield from _sizes(findings, given)
-    if got.model_dim == wanted.model_dim:  # else it is another model, and every entry differs
-        yield from _lists(wanted, got, config, given)
-    yield from _tensors(got.tensor_shapes(), shapes)
-    yield from _dtypes(config, tensors, given)
-    yield from _packing(quantization, given)
+    said = {key: draft.get(key) for key in _SIZES}
+    seen = _seen(shapes)
+    yield from _sizes(said, seen, draft)
+    got = _geometry({**said, **seen}, shapes, draft)
+    if got is not None:
+        if seen.get("model_dim") == said["model_dim"]:  # else every entry is another model's
+            yield from _lists(got, draft)
+        yield from _tensors(got.tensor_shapes(), shapes)
+    yield from _dtypes(draft, tensors)
+    yield from _packing(quantization, draft)
 
 
-def _quantization(tensors: Mapping[str, Tensor], model_dim: int) -> Quantization | None:
+def _quantization(tensors: Mapping[str, Tensor], model_dim: int | None) -> Quantization | None:
     """How a checkpoint is quantized: told from matrices whose input is the model's width."""
     norm = tensors.get("transformer.norm.weight")
     width = norm.shape[0] if norm and len(norm.shape) == 1 else model_dim
+    if not width:
+        return None
     group, bits = 0, Counter[int]()
     for name, scales in tensors.items():
         words = tensors.get(name.removesuffix("scales") + "weight")
@@ -95,10 +112,11 @@ def _unpacked(
     return shapes
 
 
-def _inferred(wanted: Geometry, shapes: Shapes) -> tuple[Geometry, list[tuple[str, Any, Any]]]:
-    """The geometry that the tensors have, and the keys of single values that differ."""
+def _seen(shapes: Shapes) -> dict[str, Any]:
+    """The keys of single values that the tensors tell, and their values."""
     depth = _depth(shapes)
     seen: dict[str, Any] = {
+        "num_transformer_layers": depth,
         "model_dim": _dimension(shapes, "transformer.norm.weight", 0),
         "head_dim": _dimension(shapes, _FIRST + "attn.q_norm.weight", 0),
         "vocab_size": _dimension(shapes, _EMBEDDING, 0),
@@ -108,20 +126,7 @@ def _inferred(wanted: Geometry, shapes: Shapes) -> tuple[Geometry, list[tuple[st
         seen["normalize_qk_projections"] = _FIRST + "attn.q_norm.weight" in shapes
     if _EMBEDDING in shapes:
         seen["share_input_output_layers"] = "lm_head.weight" not in shapes
-    known = {key: value for key, value in seen.items() if value is not None}
-    findings = [
-        (key, getattr(wanted, key), value)
-        for key, value in known.items()
-        if value != getattr(wanted, key)
-    ]
-    if depth and depth != len(wanted.layers):
-        findings.insert(0, ("num_transformer_layers", len(wanted.layers), depth))
-    got = replace(wanted, **known)
-    layers = [
-        replace(wanted.layers[min(i, len(wanted.layers) - 1)], index=i)
-        for i in range(depth or len(wanted.layers))
-    ]
-    return replace(got, layers=tuple(_layer(layer, got, shapes) for layer in layers)), findings
+    return {key: value for key, value in seen.items() if value is not None}
 
 
 def _depth(shapes: Shapes) -> int | None:
@@ -143,82 +148,91 @@ def _gated(shapes: Shapes) -> bool | None:
     return rows == 2 * columns
 
 
-def _layer(layer: LayerShape, shape: Geometry, shapes: Shapes) -> LayerShape:
-    """A layer with the integers that its tensors have, where they have whole ones."""
-    prefix, h = f"transformer.layers.{layer.index}.", shape.head_dim
+def _geometry(sizes: Mapping[str, Any], shapes: Shapes, draft: Draft) -> Geometry | None:
+    """The model that the tensors are of; what they do not tell is taken from the config."""
+    if any(value is None for value in sizes.values()):
+        return None
+    rest = {key: value for key, value in sizes.items() if key != "num_transformer_layers"}
+    layers = tuple(
+        _layer(i, sizes["head_dim"], shapes, draft) for i in range(sizes["num_transformer_layers"])
+    )
+    return Geometry(**rest, layers=layers)
+
+
+def _layer(i: int, h: int, shapes: Shapes, draft: Draft) -> LayerShape:
+    """The integers that the tensors of a layer have, where they have whole ones."""
+    prefix = f"transformer.layers.{i}."
     columns = _dimension(shapes, prefix + "attn.out_proj.weight", 1)
     rows = _dimension(shapes, prefix + "attn.qkv_proj.weight", 0)
     width = _dimension(shapes, prefix + "ffn.proj_2.weight", 1)
-    q, kv = layer.num_query_heads, layer.num_kv_heads
+    q, kv, f = (_said(draft, key, i) or 1 for key in _PARTS)
     if columns is not None and columns % h == 0:
         q = columns // h
     if rows is not None and rows > q * h and (rows - q * h) % (2 * h) == 0:
         kv = (rows - q * h) // (2 * h)
-    return replace(layer, num_query_heads=q, num_kv_heads=kv, ffn_dim=width or layer.ffn_dim)
+    return LayerShape(i, q, kv, width or f, 0.0, 0.0, 0.0, 0.0)
 
 
-def _sizes(
-    findings: Sequence[tuple[str, Any, Any]], given: Mapping[str, Any]
-) -> Iterator[Violation]:
-    evidence = {
-        "num_transformer_layers": "names",
-        "share_input_output_layers": "lm_head",
-        "normalize_qk_projections": "q_norm",
-        "ffn_with_glu": "ffn.proj_1",
-    }
-    for key, meant, value in findings:
+def _said(draft: Draft, key: str, layer: int) -> int | None:
+    """What the config says of a layer: by its list, whole or not, or else by its recipe."""
+    sizes: Sequence[int | None] | None = {
+        "num_query_heads": draft.values.get("num_query_heads", draft.recipe_heads),
+        "num_kv_heads": draft.values.get("num_kv_heads", draft.kv_heads),
+        "ffn_dim": draft.ffn_widths,
+    }[key]
+    return sizes[layer] if sizes is not None and layer < len(sizes) else None
+
+
+def _sizes(said: Mapping[str, Any], seen: Mapping[str, Any], draft: Draft) -> Iterator[Violation]:
+    for key, value in seen.items():
+        meant = said[key]
+        if meant is None or value == meant:
+            continue
         shown = [str(v).lower() if isinstance(v, bool) else f"{v:,}" for v in (value, meant)]
         written = f"{value}".lower()
         yield Violation(
             "ELM604",
-            (key,) if key in given else (),
-            f"the weights have {key} {shown[0]} (by their {evidence.get(key, 'shapes')}), "
-            f"the config {shown[1]}",
+            (key,) if key in draft.values else (),
+            f"the weights have {key} {shown[0]} (by their {_SIZES[key]}), the config {shown[1]}",
             f"set {key} to {written}, or use the checkpoint that belongs to this config",
             label=f"weights: {shown[0]}",
         )
 
 
-def _lists(
-    wanted: Geometry, got: Geometry, config: Config, given: Mapping[str, Any]
-) -> Iterator[Violation]:
+def _lists(got: Geometry, draft: Draft) -> Iterator[Violation]:
     """Entries of the lists that the shapes contradict."""
-    for key, noun in (
-        ("num_query_heads", "query head"),
-        ("num_kv_heads", "KV head"),
-        ("ffn_dim", "feed-forward channel"),
-    ):
+    for key, noun in _PARTS.items():
         pairs = [
-            (a.index, getattr(a, key), getattr(b, key))
-            for a, b in zip(wanted.layers, got.layers, strict=False)
-            if getattr(a, key) != getattr(b, key)
+            (layer.index, said, getattr(layer, key))
+            for layer in got.layers
+            if (said := _said(draft, key, layer.index)) not in (None, getattr(layer, key))
         ]
         named = pairs if len(pairs) <= _FEW else pairs[:1]
-        for layer, meant, value in named:
+        for layer, said, value in named:
             yield Violation(
                 "ELM604",
-                _entry(key, layer, given),
-                f"layer {layer}: the weights have {count(value, noun)}, the config {meant:,}"
+                _entry(key, layer, draft),
+                f"layer {layer}: the weights have {count(value, noun)}, the config {said:,}"
                 f"{others(len(pairs) - len(named))}",
-                _remedy(key, value, got, config),
+                _remedy(key, value, got, draft),
                 label=f"weights: {value:,}",
             )
 
 
-def _entry(key: str, layer: int, given: Mapping[str, Any]) -> Loc:
+def _entry(key: str, layer: int, draft: Draft) -> Loc:
     """The entry of the file that decides it."""
     listed = "ffn_multipliers" if key == "ffn_dim" else key
-    entries = given.get(listed)
-    if isinstance(entries, list | tuple) and len(entries) == given.get("num_transformer_layers"):
-        return (listed, layer)
-    recipe = {"num_query_heads": "qkv_multipliers", "num_kv_heads": "num_gqa_groups"}
-    return (listed if listed in given else recipe.get(key, listed),)
+    entries = draft.values.get(listed)
+    if entries is None:
+        return ({"num_query_heads": "qkv_multipliers"}.get(key, "num_gqa_groups"),)
+    explicit = key != "ffn_dim" or len(entries) == draft.layers
+    return (listed, layer) if explicit else (listed,)
 
 
-def _remedy(key: str, value: int, got: Geometry, config: Config) -> str:
+def _remedy(key: str, value: int, got: Geometry, draft: Draft) -> str:
     if key != "ffn_dim":
         return f"use {value}, or the checkpoint that belongs to this config"
-    divisor = config.ffn_dim_divisor
+    divisor = draft.get("ffn_dim_divisor")
     if value % divisor:
         return f"no multiplier gives {value:,}: it is no multiple of ffn_dim_divisor {divisor}"
     multiplier = number(ffn_line([value], got.model_dim, divisor).points[0])
@@ -266,26 +280,26 @@ def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "()"
 
 
-def _dtypes(
-    config: Config, tensors: Mapping[str, Tensor], given: Mapping[str, Any]
-) -> Iterator[Violation]:
+def _dtypes(draft: Draft, tensors: Mapping[str, Tensor]) -> Iterator[Violation]:
     """The type of the values, where the file names one. Packed words have none of their own."""
-    packed = {
-        name.removesuffix("scales") + "weight" for name in tensors if name.endswith(".scales")
-    }
+    wanted = draft.values.get("torch_dtype")
+    if wanted is None:
+        return
+    scales = (name for name in tensors if name.endswith(".scales"))
+    packed = {name.removesuffix("scales") + "weight" for name in scales}
     other = {
         name: tensor.dtype
         for name, tensor in tensors.items()
-        if name not in packed and _DTYPES.get(tensor.dtype) != config.torch_dtype
+        if name not in packed and _DTYPES.get(tensor.dtype) != wanted
     }
-    if not other or "torch_dtype" not in given:
+    if not other:
         return
     names = " and ".join(sorted({_DTYPES.get(dtype, dtype) for dtype in other.values()}))
     total = len(tensors) - len(packed & tensors.keys())
     yield Violation(
         "ELM605",
         ("torch_dtype",),
-        f"{len(other):,} of {count(total, 'tensor')} are {names}, not {config.torch_dtype}: "
+        f"{len(other):,} of {count(total, 'tensor')} are {names}, not {wanted}: "
         f"{_listing(list(other))}",
         f"set torch_dtype to {names}"
         if len(other) == total
@@ -294,10 +308,10 @@ def _dtypes(
     )
 
 
-def _packing(quantization: Quantization | None, given: Mapping[str, Any]) -> Iterator[Violation]:
+def _packing(quantization: Quantization | None, draft: Draft) -> Iterator[Violation]:
     """The quantization that the file names, against the one that the tensors have."""
-    key = "quantization" if "quantization" in given else "quantization_config"
-    said = given.get(key)
+    key = "quantization" if "quantization" in draft.foreign else "quantization_config"
+    said = draft.foreign.get(key)
     if quantization is None:
         if isinstance(said, dict):
             yield Violation(

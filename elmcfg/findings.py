@@ -18,8 +18,9 @@ from pydantic_core import ErrorDetails
 from elmcfg.codes import CODES
 from elmcfg.config import Config, Schedule
 from elmcfg.diagnostics import Loc, Severity, Violation
-from elmcfg.invariants import HEAD_LISTS, MULTIPLIER_LISTS, violations
-from elmcfg.rules import advice
+from elmcfg.invariants import HEAD_LISTS, MULTIPLIER_LISTS, violations_of
+from elmcfg.rules import advice_on
+from elmcfg.rules.draft import Draft
 
 # Keys that other programs put into a config.json and that say nothing about the shape.
 _FOREIGN_KEYS = frozenset(
@@ -72,24 +73,34 @@ def read_values(
         values: Keys and values as a document holds them.
         lenient: Whether keys of other programs may stand among ours, as in a hub ``config.json``.
     """
-    found: list[tuple[Violation, Severity]] = []
+    config, draft, broken = _read(values, lenient=lenient)
+    found = _foreign_keys(values) if lenient else []
+    broken += advice_on(draft)
+    return config, found + [(v, CODES[v.code].severity) for v in broken]
+
+
+def draft_of(values: Mapping[str, Any], *, lenient: bool = False) -> Draft:
+    """What is usable of plain values; see :func:`read_values`."""
+    return _read(values, lenient=lenient)[1]
+
+
+def _read(
+    values: Mapping[str, Any], *, lenient: bool
+) -> tuple[Config | None, Draft, list[Violation]]:
+    """A config where the values make one, what is usable of them, and every fault."""
     foreign: dict[str, Any] = {}
     if lenient:
-        found = _foreign_keys(values)
         foreign = {key: value for key, value in values.items() if key not in Config.model_fields}
         values = {key: value for key, value in values.items() if key in Config.model_fields}
-    config, broken, usable = None, [], {}
     try:
-        config = Config.model_validate(values)
-        usable = _usable(values, ())
+        return Config.model_validate(values), Draft(_usable(values, ()), foreign), []
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        usable = _usable(values, errors)
-        broken = [e["ctx"]["violation"] for e in errors if e["type"] == "broken_rule"]
-        if not broken:
-            broken = [_field_violation(e) for e in errors] + violations(usable)
-    broken += advice(usable, foreign)
-    return config, found + [(v, CODES[v.code].severity) for v in broken]
+    draft = Draft(_usable(values, errors), foreign)
+    broken = [e["ctx"]["violation"] for e in errors if e["type"] == "broken_rule"]
+    if not broken:
+        broken = [_field_violation(e) for e in errors] + violations_of(draft)
+    return None, draft, broken
 
 
 def _foreign_keys(values: Mapping[str, Any]) -> list[tuple[Violation, Severity]]:

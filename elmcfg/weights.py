@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any
 from elmcfg.diagnostics import Violation
 
 if TYPE_CHECKING:
-    from elmcfg.config import Config
+    from elmcfg.rules.draft import Draft
 
 MAX_HEADER_BYTES = 100 * 2**20
 """Longest header that is read; the safetensors library has the same limit."""
 
 INDEX = "model.safetensors.index.json"
-
-_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 class UnreadableWeightsError(Exception):
@@ -148,13 +146,12 @@ def _tensor(file: Path, name: str, entry: Any) -> Tensor:
     return Tensor(dtype, tuple(shape or ()), file.name)
 
 
-def violations(config: Config, path: Path, given: Mapping[str, Any]) -> Iterator[Violation]:
+def violations(draft: Draft, path: Path) -> Iterator[Violation]:
     """Everything in which a checkpoint and a config disagree.
 
     Args:
-        config: A valid config.
+        draft: The config, as far as it is valid.
         path: As :func:`read_headers` takes it.
-        given: The values that stand in the file, whose ``quantization`` is looked at too.
     """
     from elmcfg import comparison  # brings the geometry, which reading headers does not need
 
@@ -163,4 +160,4 @@ def violations(config: Config, path: Path, given: Mapping[str, Any]) -> Iterator
     except UnreadableWeightsError as error:
         yield Violation("ELM601", (), str(error), "name a safetensors file, an index or a folder")
         return
-    yield from comparison.violations(config, tensors, given)
+    yield from comparison.violations(draft, tensors)

@@ -37,7 +37,7 @@ MAY_IMPORT = {
         "rules",
     },
     "weights": {"comparison", "diagnostics"},
-    "comparison": {"config", "diagnostics", "geometry", "inference", "rules", "weights"},
+    "comparison": {"diagnostics", "geometry", "inference", "rules", "weights"},
     "quick": {"invariants", "rules", "sources"},
     "findings": PURE,
     "linter": PURE | READING | {"portability", "weights"},

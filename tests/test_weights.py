@@ -18,6 +18,7 @@ import elmcfg
 from elmcfg import comparison
 from elmcfg.config import Config
 from elmcfg.document import parse
+from elmcfg.findings import draft_of
 from elmcfg.formats import hub
 from elmcfg.geometry import geometry
 from elmcfg.linter import diagnose
@@ -44,9 +45,9 @@ def findings(
     shapes: Shapes, values: dict[str, Any], dtype: str = "BF16"
 ) -> list[tuple[str, tuple[str | int, ...]]]:
     """Code and place of everything found in a checkpoint of these shapes."""
-    config = Config.model_validate({k: v for k, v in values.items() if k in Config.model_fields})
     tensors = {name: Tensor(dtype, shape, "x") for name, shape in shapes.items()}
-    return [(v.code, v.loc) for v in comparison.violations(config, tensors, values)]
+    draft = draft_of(values, lenient=True)
+    return [(v.code, v.loc) for v in comparison.violations(draft, tensors)]
 
 
 def shapes_of(values: dict[str, Any]) -> Shapes:
@@ -72,9 +73,8 @@ def test_the_entry_that_is_wrong_is_told_from_the_shapes(layer: int, key: str) -
     wrong = list(right)
     wrong[layer] = {"num_query_heads": 48, "num_kv_heads": 1, "ffn_multipliers": 7.0}[key]
     assert findings(shapes_of(base), {**base, key: wrong}) == [("ELM604", (key, layer))]
-    config = Config.model_validate({**base, key: wrong})
     tensors = {name: Tensor("BF16", shape, "x") for name, shape in shapes_of(base).items()}
-    (found,) = comparison.violations(config, tensors, {**base, key: wrong})
+    (found,) = comparison.violations(draft_of({**base, key: wrong}), tensors)
     if key == "ffn_multipliers":
         suggestion = float(found.help.split()[4].rstrip(","))
         mended = {**base, key: [*right[:layer], suggestion, *right[layer + 1 :]]}
@@ -112,9 +112,9 @@ def test_a_depth_that_is_wrong_is_named_once(change: int) -> None:
 
 def test_many_wrong_entries_are_named_by_the_first() -> None:
     lists = {**VALUES, "qkv_multipliers": None, "num_gqa_groups": None}
-    config = Config.model_validate({**lists, "ffn_multipliers": [5.0, 6.0, 7.0, 8.0]})
+    draft = draft_of({**lists, "ffn_multipliers": [5.0, 6.0, 7.0, 8.0]})
     tensors = {name: Tensor("BF16", shape, "x") for name, shape in shapes_of(lists).items()}
-    (found,) = comparison.violations(config, tensors, lists)
+    (found,) = comparison.violations(draft, tensors)
     assert found.loc == ("ffn_multipliers", 0)
     assert "and 3 later layers too" in found.message
 
@@ -301,7 +301,8 @@ def test_a_quantization_that_the_weights_do_not_have(save: Save) -> None:
 
 def test_a_quantized_checkpoint_tells_the_wrong_entry_too(save: Save, run: Run) -> None:
     folder = save(VALUES, 32, 4)
-    wrong = VALUES | {"ffn_multipliers": [0.5, 1.67, 4.0, 4.0]}
+    quantization = {"group_size": 32, "bits": 4}
+    wrong = VALUES | {"ffn_multipliers": [0.5, 1.67, 4.0, 4.0], "quantization": quantization}
     (folder / "config.json").write_text(json.dumps(wrong, indent=2))
     done = run("validate", "--format", "json", str(folder))
     (found,) = [d for d in json.loads(done.out)["diagnostics"] if d["code"] >= "ELM6"]
@@ -322,3 +323,18 @@ def test_the_option_takes_a_file_and_refuses_what_is_not_there(tmp_path: Path, r
         "x.safetensors is not a safetensors file"
         in run("validate", "--weights", str(file), "tiny").out
     )
+
+
+def test_of_a_broken_config_the_weights_say_which_entry_is_wrong() -> None:
+    """18 query heads over 4 is a fault by itself; only the weights know that 16 was meant."""
+    values = {**VALUES, "num_query_heads": [2, 6, 7, 8], "qkv_multipliers": None}
+    del values["qkv_multipliers"], values["num_gqa_groups"]
+    right = {**values, "num_query_heads": [2, 6, 6, 8], "num_kv_heads": [1, 3, 3, 4]}
+    broken = {**right, "num_query_heads": [2, 6, 7, 8]}
+    assert findings(shapes_of(right), broken) == [("ELM604", ("num_query_heads", 2))]
+    deeper = {**right, "num_kv_heads": [1, 3, 3, 4, 4], "num_query_heads": [2, 6, 6, 8, 8]}
+    assert findings(shapes_of(right), deeper) == []
+    assert findings(shapes_of(right), {**right, "num_kv_heads": [1, 3, "3", 5]}) == [
+        ("ELM604", ("num_kv_heads", 3))
+    ]
+    assert findings(shapes_of(right), {}) == []

@@ -23,6 +23,7 @@ MULTIPLIER_LISTS = ("qkv_multipliers", "ffn_multipliers")
 DEFAULTS: Mapping[str, Any] = {
     "ffn_dim_divisor": 256,
     "ffn_with_glu": True,
+    "normalize_qk_projections": True,
     "share_input_output_layers": True,
     "rope_max_length": 4096,
     "max_context_length": 2048,
