@@ -33,19 +33,14 @@ def single(value: float) -> float:
 def single_multipliers(start: float, stop: float, num: int) -> tuple[float, ...]:
     """A straight line, rounded to two decimals, as mlx-swift-lm computes it in 32-bit floats.
 
-    Swift's ``stride(from:through:by:)`` adds ``i`` steps to the start in one rounding and stops
-    where it has gone past the end, so that rounding can lose it the last entry.
+    Swift's ``stride(from:through:by:)`` adds ``i`` steps to the start in one rounding and stops past
+    the end. Of its two lines, 0.5 to 1.0 and 0.5 to 4.0, it never loses the last entry by that (tried
+    for every depth up to 100,000).
     """
     if num == 1:
         return (_single_decimals(single(start)),)
     step = single((single(stop) - single(start)) / (num - 1))
-    line = []
-    for i in range(num):
-        value = single(single(start) + i * step)
-        if (value > stop) if step > 0 else (value < stop):
-            break
-        line.append(_single_decimals(value))
-    return tuple(line)
+    return tuple(_single_decimals(single(single(start) + i * step)) for i in range(num))
 
 
 def _single_decimals(value: float) -> float:

@@ -20,6 +20,7 @@ from elmcfg.config import Config
 from elmcfg.document import parse
 from elmcfg.formats import hub
 from elmcfg.geometry import geometry
+from elmcfg.inference import single_multipliers
 from elmcfg.linter import diagnose
 from elmcfg.portability import TARGETS, verdicts
 from elmcfg.portability.judging import verdict_on_broken
@@ -254,22 +255,33 @@ def test_corenet_cannot_say_a_list_that_is_no_line() -> None:
     assert (said.outcome, said.layer, said.loc) == (Outcome.REFUSES, 12, ("num_kv_heads", 12))
 
 
+def swift_line(stop: float, n: int) -> list[np.float32]:
+    """Swift's stride, rounded to two decimals, as published, on numpy's 32-bit floats."""
+    f = np.float32
+    step = f(f(stop) - f(0.5)) / f(n - 1)
+    exact = [Fraction(0.5) + i * Fraction(float(step)) for i in range(n)]
+    return [np.floor(f(float(x)) * f(100) + f(0.5)) / f(100) for x in exact]
+
+
+# At 101 and 141 layers a step that is not itself rounded to 32 bits would give other multipliers.
+@pytest.mark.parametrize("layers", [2, 16, 21, 36, 101, 141, 201])
+@pytest.mark.parametrize("stop", [1.0, 4.0])
+def test_a_line_in_single_precision(layers: int, stop: float) -> None:
+    expected = tuple(float(m) for m in swift_line(stop, layers))
+    assert single_multipliers(0.5, stop, layers) == expected
+
+
 def swift(n: int, d: int, h: int, divisor: int) -> list[tuple[int, int, int]]:
     """OpenELM.swift as published, on numpy's 32-bit floats."""
     f = np.float32
-
-    def line(stop: float) -> list[np.float32]:
-        step = f(f(stop) - f(0.5)) / f(n - 1)
-        exact = [Fraction(0.5) + i * Fraction(float(step)) for i in range(n)]
-        return [np.floor(f(float(x)) * f(100) + f(0.5)) / f(100) for x in exact]
 
     def divisible(value: np.float32, divisor: int) -> int:
         whole = int((value + f(divisor) / f(2)) / f(divisor)) * divisor
         rounded = max(divisor, whole)
         return rounded + divisor if f(rounded) < f(0.9) * value else rounded
 
-    heads = [divisible(f(d) * m, h * 4) // h for m in line(1.0)]
-    widths = [divisible(m * f(d), divisor) for m in line(4.0)]
+    heads = [divisible(f(d) * m, h * 4) // h for m in swift_line(1.0, n)]
+    widths = [divisible(m * f(d), divisor) for m in swift_line(4.0, n)]
     return [(q, q // 4, w) for q, w in zip(heads, widths, strict=True)]
 
 

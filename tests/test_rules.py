@@ -184,6 +184,7 @@ def test_the_bases_are_free_of_remarks() -> None:
             [("ELM407", ("model_dim",))],
         ),
         (BASE, {"vocab_size": 50257}, [("ELM409", ("vocab_size",))]),
+        (BASE, {"vocab_size": 64}, []),
         (BASE, {"bos_token_id": 32000}, [("ELM410", ("bos_token_id",))]),
         (BASE, {"pad_token_id": 32000}, [("ELM410", ("pad_token_id",))]),
         (BASE, {"pad_token_id": 31999, "eos_token_id": 31999}, []),

@@ -12,7 +12,6 @@ from elmcfg.portability.verdict import (
     RELEASED_EPS,
     RELEASED_ROPE_BASE,
     Built,
-    CrashesError,
     Layer,
     RefusesError,
     Values,
@@ -34,7 +33,6 @@ def read(values: Values) -> Built:
 
     Raises:
         RefusesError: If it stops with an error.
-        CrashesError: If it takes the app with it.
     """
     for key in _REQUIRED:
         if key not in values:
@@ -42,13 +40,6 @@ def read(values: Values) -> Built:
     n, d, h = values["num_transformer_layers"], values["model_dim"], values["head_dim"]
     attention = single_multipliers(0.5, 1.0, n)
     ffn = single_multipliers(0.5, 4.0, n)
-    for key, line in (("num_query_heads", attention), ("ffn_multipliers", ffn)):
-        if len(line) < n:
-            raise CrashesError(
-                f"stops the app in layer {n - 1}: its 32-bit line has only {len(line)} entries",
-                (key, n - 1),
-                n - 1,
-            )
     if not values.get("share_input_output_layers", True):
         raise RefusesError(
             "makes the output head with as many inputs as there are layers, which no checkpoint "
