@@ -33,9 +33,9 @@ def single(value: float) -> float:
 def single_multipliers(start: float, stop: float, num: int) -> tuple[float, ...]:
     """A straight line, rounded to two decimals, as mlx-swift-lm computes it in 32-bit floats.
 
-    Swift's ``stride(from:through:by:)`` adds ``i`` steps to the start in one rounding and stops past
-    the end. Of its two lines, 0.5 to 1.0 and 0.5 to 4.0, it never loses the last entry by that (tried
-    for every depth up to 100,000).
+    Swift's ``stride(from:through:by:)`` adds ``i`` steps to the start in one rounding and stops
+    past the end. Of its two lines, 0.5 to 1.0 and 0.5 to 4.0, it never loses the last entry by
+    that (tried for every depth up to 100,000).
     """
     if num == 1:
         return (_single_decimals(single(start)),)

@@ -102,3 +102,11 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in sorted(files):
             if name.endswith(_SUFFIXES):
                 yield Path(root, name)
+
+
+def checkpoint_beside(path: str) -> Path | None:
+    """The folder of a ``config.json``, where a checkpoint lies beside it."""
+    file = Path(path)
+    if file.name != "config.json" or not any(file.parent.glob("*.safetensors")):
+        return None
+    return file.parent

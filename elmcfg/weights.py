@@ -67,14 +67,6 @@ def read_headers(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def beside(path: str) -> Path | None:
-    """The folder of a ``config.json``, where a checkpoint lies beside it."""
-    file = Path(path)
-    if file.name != "config.json" or not any(file.parent.glob("*.safetensors")):
-        return None
-    return file.parent
-
-
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         if (path / INDEX).is_file():

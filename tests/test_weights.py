@@ -22,8 +22,9 @@ from elmcfg.findings import draft_of
 from elmcfg.formats import hub
 from elmcfg.geometry import geometry
 from elmcfg.linter import diagnose
+from elmcfg.sources import checkpoint_beside
 from elmcfg.strategies import configs
-from elmcfg.weights import Tensor, UnreadableWeightsError, beside, read_headers
+from elmcfg.weights import Tensor, UnreadableWeightsError, read_headers
 
 TINY = elmcfg.load("tiny")
 VALUES = hub.values(TINY)
@@ -271,7 +272,7 @@ def save(tmp_path: Path) -> Save:
 @pytest.mark.parametrize(("group", "bits"), [(0, 0), (32, 4), (32, 8), (64, 4), (64, 3), (32, 6)])
 def test_what_mlx_saves_is_what_was_configured(save: Save, run: Run, group: int, bits: int) -> None:
     folder = save(VALUES, group, bits)
-    assert beside(str(folder / "config.json")) == folder
+    assert checkpoint_beside(str(folder / "config.json")) == folder
     done = run("validate", str(folder))
     assert (done.code, done.out) == (0, "1 file checked: no problems\n")
 

@@ -13,8 +13,7 @@ from elmcfg.document import Document
 from elmcfg.linter import diagnose
 from elmcfg.portability import TARGETS
 from elmcfg.render import frames
-from elmcfg.sources import SourceNotFoundError, discover
-from elmcfg.weights import beside
+from elmcfg.sources import SourceNotFoundError, checkpoint_beside, discover
 
 
 def _known_targets(
@@ -98,7 +97,7 @@ def _check_all(
         try:
             for document in discover([path]):
                 documents.append(document)
-                checkpoint = weights or beside(document.path)
+                checkpoint = weights or checkpoint_beside(document.path)
                 found += diagnose(document, targets=targets, weights=checkpoint)
         except SourceNotFoundError as error:
             missing.append(str(error))
