@@ -53,8 +53,12 @@ class Draft:
         """Number of layers."""
         return self.values.get("num_transformer_layers")
 
-    def expanded(self, key: str) -> tuple[float, ...] | None:
-        """The multiplier of each layer, where the points are there and whole; may hold zeros."""
+    @cached_property
+    def expanded(self) -> Mapping[str, tuple[float, ...] | None]:
+        """The multipliers of each list by layer, where its points are whole; may hold zeros."""
+        return {key: self._expand(key) for key in MULTIPLIER_LISTS}
+
+    def _expand(self, key: str) -> tuple[float, ...] | None:
         points, n = self.values.get(key), self.layers
         if points is None or n is None or None in points:
             return None
@@ -69,7 +73,7 @@ class Draft:
         )
 
     def _positive(self, key: str) -> tuple[float, ...] | None:
-        expanded = self.expanded(key)
+        expanded = self.expanded[key]
         return expanded if expanded and 0 not in expanded else None
 
     @cached_property

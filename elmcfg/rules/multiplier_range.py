@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from elmcfg.diagnostics import Severity, Violation
-from elmcfg.rules.draft import MULTIPLIER_LISTS, Draft
+from elmcfg.rules.draft import Draft
 from elmcfg.rules.page import Page
 
 PAGE = Page(
@@ -31,8 +31,7 @@ PAGE = Page(
 
 def check(draft: Draft) -> Iterator[Violation]:
     """No multiplier is rounded to zero."""
-    for key in MULTIPLIER_LISTS:
-        expanded = draft.expanded(key)
+    for key, expanded in draft.expanded.items():
         if expanded and 0 in expanded:
             layer = expanded.index(0)
             yield Violation(
