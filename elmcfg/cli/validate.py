@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from elmcfg import portability
 from elmcfg.cli.common import fail, format_option, framed, out_style, quiet_option, say
 from elmcfg.diagnostics import Diagnostic, Severity, has_errors
 from elmcfg.document import Document
 from elmcfg.linter import diagnose
-from elmcfg.portability import TARGETS
 from elmcfg.render import frames
 from elmcfg.sources import SourceNotFoundError, checkpoint_beside, discover
 
@@ -19,16 +19,10 @@ from elmcfg.sources import SourceNotFoundError, checkpoint_beside, discover
 def _known_targets(
     ctx: click.Context, param: click.Parameter, names: tuple[str, ...]
 ) -> tuple[str, ...]:
-    for name in names:
-        if name != "all" and name not in TARGETS:
-            from difflib import get_close_matches  # only a mistake needs it
-
-            close = get_close_matches(name.lower(), [*TARGETS, "all"], n=1, cutoff=0.5)
-            hint = (
-                f"did you mean {close[0]}?" if close else f"choose from {', '.join(TARGETS)}, all"
-            )
-            raise click.BadParameter(f"unknown program {name!r}; {hint}", ctx, param)
-    return tuple(TARGETS) if "all" in names else tuple(dict.fromkeys(names))
+    try:
+        return portability.targets(names)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 @click.command("validate")
@@ -39,7 +33,7 @@ def _known_targets(
     multiple=True,
     metavar="PROGRAM",
     callback=_known_targets,
-    help=f"Say what this program would do with the config; repeatable. {', '.join(TARGETS)}, all.",
+    help=f"Say what this program would do with the config; repeatable. {', '.join(portability.TARGETS)}, all.",
 )
 @click.option(
     "--weights",

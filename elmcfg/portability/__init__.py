@@ -31,6 +31,24 @@ TARGETS: Mapping[str, str] = {
 """The module of every program, by the name that ``--target`` takes."""
 
 
+def targets(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of programs, each once, with ``all`` spelt out.
+
+    Raises:
+        ValueError: If a name is unknown; names a near one.
+    """
+    given = tuple(dict.fromkeys(names))
+    for name in given:
+        if name != "all" and name not in TARGETS:
+            from difflib import get_close_matches  # only a mistake needs it
+
+            known = [*TARGETS, "all"]
+            close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
+            raise ValueError(f"unknown program {name!r}; {hint}")
+    return tuple(TARGETS) if "all" in given else given
+
+
 def verdicts(
     config: Config, targets: Iterable[str] = tuple(TARGETS), values: Mapping[str, Any] | None = None
 ) -> list[Verdict]:
