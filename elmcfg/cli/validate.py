@@ -33,7 +33,8 @@ def _known_targets(
     multiple=True,
     metavar="PROGRAM",
     callback=_known_targets,
-    help=f"Say what this program would do with the config; repeatable. {', '.join(portability.TARGETS)}, all.",
+    help="Say what this program would do with the config; repeatable: "
+    f"{', '.join(portability.TARGETS)}, or all.",
 )
 @click.option(
     "--weights",
