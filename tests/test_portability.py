@@ -379,6 +379,7 @@ def test_what_mlx_lm_does_with_a_broken_file() -> None:
     text = json.dumps({**SMALL, "num_transformer_layers": 2})
     found = {d.code: d for d in diagnose(parse(text, "config.json"), targets=["mlx-lm", "hf"])}
     assert "takes this broken file without a word" in found["ELM501"].message
+    assert found["ELM501"].help.startswith("mend the errors reported here")
     # No program reads YAML, so of a broken variant nothing can be said.
     assert "ELM501" not in {d.code for d in diagnose(parse(text, "x.yaml"), targets=["mlx-lm"])}
 

@@ -90,7 +90,7 @@ def _require(line: Line, key: str) -> None:
         ends = " to ".join(f"{point:g}" for point in line.points)
         raise RefusesError(
             f"cannot say it: it takes one multiplier or the two ends of a line, and no line gives "
-            f"these {key} (the nearest, {ends}, leaves them in layer {layer})",
+            f"these {key} (the nearest, {ends}, first differs in layer {layer})",
             (key, layer),
             layer,
         )

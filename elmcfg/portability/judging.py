@@ -31,6 +31,7 @@ _REMEDIES = {
     "mlx-swift": "only the released recipe (0.5 to 1.0, 0.5 to 4.0, 4 queries per KV head) means "
     "the same there",
 }
+_MEND = "mend the errors reported here; {} will not report them"
 # Where an entry is not in the file, what stands for it there.
 _STANDS_FOR: Mapping[str, tuple[str, ...]] = {
     "num_query_heads": ("qkv_multipliers", "num_gqa_groups"),
@@ -97,14 +98,15 @@ def violations(
     else:
         found = verdicts(config, targets, given if as_json else None)
     same = [v.target for v in found if v.outcome is Outcome.SAME]
-    result = [_violation(v, given) for v in found if v.outcome is not Outcome.SAME]
+    broken = config is None
+    result = [_violation(v, given, broken=broken) for v in found if v.outcome is not Outcome.SAME]
     if same:
         message = f"{', '.join(same)}: same model"
         result.append(Violation("ELM500", (), message, ""))
     return result
 
 
-def _violation(verdict: Verdict, given: Values) -> Violation:
+def _violation(verdict: Verdict, given: Values, *, broken: bool) -> Violation:
     name, clause = verdict.target, verdict.message
     message = f"{name} {clause}"
     if verdict.outcome is Outcome.ANOTHER:
@@ -114,7 +116,7 @@ def _violation(verdict: Verdict, given: Values) -> Violation:
         _CODES[verdict.outcome],
         _place(verdict.loc, given),
         message,
-        _REMEDIES[name],
+        _MEND.format(name) if broken else _REMEDIES[name],
         label=f"{name}: {where}" if where else name,
     )
 
