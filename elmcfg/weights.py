@@ -22,8 +22,8 @@ from elmcfg.diagnostics import Violation
 if TYPE_CHECKING:
     from elmcfg.rules.draft import Draft
 
-MAX_HEADER_BYTES = 100 * 2**20
-"""Longest header that is read; the safetensors library has the same limit."""
+MAX_HEADER_BYTES = 12 * 2**20
+"""Longest header that is read: one of 10,000 layers has 8.6 MB, and more could fill the memory."""
 
 INDEX = "model.safetensors.index.json"
 

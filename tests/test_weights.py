@@ -24,7 +24,7 @@ from elmcfg.geometry import geometry
 from elmcfg.linter import diagnose
 from elmcfg.sources import checkpoint_beside
 from elmcfg.strategies import configs
-from elmcfg.weights import Tensor, UnreadableWeightsError, read_headers
+from elmcfg.weights import MAX_HEADER_BYTES, Tensor, UnreadableWeightsError, read_headers
 
 TINY = elmcfg.load("tiny")
 VALUES = hub.values(TINY)
@@ -339,3 +339,14 @@ def test_of_a_broken_config_the_weights_say_which_entry_is_wrong() -> None:
         ("ELM604", ("num_kv_heads", 3))
     ]
     assert findings(shapes_of(right), {}) == []
+
+
+def test_a_header_of_10000_layers_is_read_and_one_beyond_the_limit_is_not(tmp_path: Path) -> None:
+    deep = {**VALUES, "num_transformer_layers": 10_000, "ffn_multipliers": [0.5, 4.0]}
+    del deep["num_query_heads"], deep["num_kv_heads"]
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(header(shapes_of(deep)))
+    assert len(read_headers(file)) == 8 * 10_000 + 2
+    file.write_bytes(struct.pack("<Q", MAX_HEADER_BYTES + 1) + b" " * (MAX_HEADER_BYTES + 1))
+    with pytest.raises(UnreadableWeightsError, match="is not a safetensors file"):
+        read_headers(file)
