@@ -16,6 +16,9 @@ The environment variable ``ELMCFG_OPENBLAS`` chooses:
 Global symbols are seen by every library loaded later, so a program that does not want that, for
 instance because another package brings a BLAS of its own, sets ``off``.
 
+OpenBLAS's threads wait for each other by spinning. Where other programs keep the cores busy that
+costs more than it gains, several times over: set ``OPENBLAS_NUM_THREADS=1`` there.
+
 This module imports the standard library only; it is the one place that imports MLX on behalf of
 the packages :mod:`elmcfg.model` and :mod:`elmcfg.proof`.
 """

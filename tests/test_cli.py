@@ -352,8 +352,9 @@ class TestAround:
     def test_help_has_examples(self, run: Run, name: str) -> None:
         done = run(name, "--help")
         assert done.code == 0
-        assert "Examples:" in done.out
-        assert f"elmcfg {name}" in done.out
+        lines = [line.strip() for line in done.out.splitlines()]
+        assert "Examples:" in lines
+        assert f"elmcfg {name}" in lines[lines.index("Examples:") + 1]
 
     def test_colour_is_decided_by_the_environment(
         self, run: Run, broken: Path, monkeypatch: pytest.MonkeyPatch

@@ -94,8 +94,11 @@ def test_unknown_dtypes_are_refused_with_the_choices(dtype: str) -> None:
 def test_a_model_far_larger_than_memory_is_built_without_evaluating_anything() -> None:
     config = recipe(model_dim=2**20, vocab_size=2**20, head_dim=128, num_gqa_groups=4)
     assert cost(config).parameters.total > 10**13
-    mx.reset_peak_memory()
     before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    small = build(recipe())
+    assert mx.get_peak_memory() - before < 10**5 < 4 * cost(recipe()).parameters.total
+    del small
     logits = build(config)(mx.array([[1, 2, 3]]))
     assert logits.shape == (1, 3, 2**20)
     assert mx.get_peak_memory() - before < 10**6

@@ -146,13 +146,22 @@ def test_without_control_groups_the_kernels_word_counts(tmp_path: Path) -> None:
 def test_the_least_of_nested_control_groups_counts(tmp_path: Path) -> None:
     files = {
         "proc/self/cgroup": "0::/user/job\n",
-        "cgroup/user/job/memory.max": "max\n",
+        "cgroup/user/job/memory.max": "90000\n",
         "cgroup/user/job/memory.current": "7\n",
         "cgroup/user/memory.max": "5000\n",
         "cgroup/user/memory.current": "3000\n",
         "cgroup/user/memory.stat": "anon 9\ninactive_file 400\nactive_file 77\n",
     }
     assert free_in(tmp_path, files) == 5000 - 3000 + 400
+
+
+def test_an_unlimited_group_limits_nothing(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "0::/job\n",
+        "cgroup/job/memory.max": "max\n",
+        "cgroup/job/memory.current": "7\n",
+    }
+    assert free_in(tmp_path, files) == 8_000_000 * 1024
 
 
 def test_a_group_over_its_limit_leaves_nothing(tmp_path: Path) -> None:

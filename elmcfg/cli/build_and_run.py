@@ -75,7 +75,7 @@ def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 @format_option("text", "json")
 @quiet_option
 def command(source: str, format_: str, quiet: bool, **options: Any) -> None:
-    r"""Build the MLX model of a config with random weights, run it, and prove it.
+    """Build the MLX model of a config with random weights, run it, and prove it.
 
     It must have the tensors of the released checkpoints, as many parameters as the closed form
     says, the right shape in every layer, finite numbers, and the same logits with and without a

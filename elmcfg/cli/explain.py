@@ -15,7 +15,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 @click.command("explain")
 @click.argument("code", required=False, metavar="[CODE]")
 def command(code: str | None) -> None:
-    r"""Explain a diagnostic code: what it finds, why that matters, how to mend it.
+    """Explain a diagnostic code: what it finds, why that matters, how to mend it.
 
     Without CODE, list them all. The name of a code does as well.
 

@@ -57,7 +57,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="elmcfg")
 def cli() -> None:
-    r"""Check, design and prove layer-wise-scaled (OpenELM-style) transformers.
+    """Check, design and prove layer-wise-scaled (OpenELM-style) transformers.
 
     \b
     Examples:

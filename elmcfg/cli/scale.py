@@ -106,7 +106,7 @@ class _Decimals(click.ParamType[int | str]):
 @format_option("yaml", "json", "hub")
 @quiet_option
 def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags: Any) -> None:
-    r"""Make a layer-wise-scaled variant from a recipe, as YAML or as a hub config.json.
+    """Make a layer-wise-scaled variant from a recipe, as YAML or as a hub config.json.
 
     The multipliers run from the first layer to the last: two numbers are OpenELM's layer-wise
     scaling, one is the same for every layer, more are control points in between. Widths are

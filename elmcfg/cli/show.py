@@ -20,7 +20,7 @@ from elmcfg.sources import shipped
 )
 @format_option("text", "json")
 def command(source: str | None, context_length: int | None, format_: str) -> None:
-    r"""Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
+    """Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
 
     Multipliers are shown as asked → as got where rounding moved them.
 

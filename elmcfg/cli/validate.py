@@ -50,7 +50,7 @@ def command(
     format_: str,
     quiet: bool,
 ) -> None:
-    r"""Check configs, and show every problem at its line and column with a remedy.
+    """Check configs, and show every problem at its line and column with a remedy.
 
     A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs), - for
     standard input, or the name of a shipped variant. A hub config.json is valid as it stands, and
