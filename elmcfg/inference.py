@@ -8,9 +8,10 @@ or another recipe.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import floor, isqrt
+from math import ceil, floor
 
 from elmcfg.geometry import make_divisible, query_heads
 from elmcfg.schedule import is_control_points, linspace, numpy_round
@@ -18,11 +19,10 @@ from elmcfg.schedule import is_control_points, linspace, numpy_round
 Rounder = Callable[[float], float]
 Divisible = Callable[[float, int], int]
 
-# Ends of a line that are tried, per end (a layer's width leaves a range of about 20 open), sizes
-# that are worked out in all, and hundredths that an end may lie off the size itself.
-_MOST_ENDS = 64
-_MOST_SIZES = 200_000
-_FURTHEST = 2_000
+# The largest multiplier there is, in hundredths, and how many first and last ones are tried.
+_LARGEST = 100_000
+_MOST_STARTS = 400
+_MOST_STOPS = 12
 
 
 def single(value: float) -> float:
@@ -164,7 +164,7 @@ def heads_line(
     def size(multiplier: float) -> int:
         return query_heads(multiplier, model_dim, head_dim, queries_per_kv_head)
 
-    return _line(heads, size, head_dim / model_dim, queries_per_kv_head)
+    return _line(heads, size)
 
 
 def ffn_line(widths: Sequence[int], model_dim: int, divisor: int) -> Line:
@@ -173,34 +173,78 @@ def ffn_line(widths: Sequence[int], model_dim: int, divisor: int) -> Line:
     def size(multiplier: float) -> int:
         return make_divisible(multiplier * model_dim, divisor)
 
-    return _line(widths, size, 1 / model_dim, divisor)
+    return _line(widths, size)
 
 
-def _line(sizes: Sequence[int], size: Callable[[float], int], unit: float, step: int) -> Line:
-    """The best line through the sizes of the first and the last layer.
+def _line(sizes: Sequence[int], size: Callable[[float], int]) -> Line:
+    """The best line through these sizes.
+
+    Sizes grow with multipliers, so each is given by a range of them. With the first multiplier
+    chosen, every layer's range leaves a range for the last one, and a line is wherever all of these
+    meet. Multipliers are counted in hundredths here.
 
     Args:
         sizes: One per layer.
-        size: From a multiplier to a size.
-        unit: Multiplier that a size of 1 stands for.
-        step: Sizes are multiples of it.
+        size: From a multiplier to a size; never falling.
     """
+    ranges = {wanted: _hundredths(wanted, size) for wanted in set(sizes)}
+    first = ranges[sizes[0]]
+    if not first:
+        return Line((), 0)
+    if len(ranges) == 1:
+        return Line((_round_ones(first)[0] / 100,), None)
     n = len(sizes)
-    # Lines that are tried, times layers, stay within what a moment allows.
-    most = max(3, min(_MOST_ENDS, isqrt(_MOST_SIZES // n)))
-    first, last = (_ends(end, size, unit, step)[:most] for end in (sizes[0], sizes[-1]))
-    pairs = ((start, stop) for start in first for stop in last)
-    if len(set(sizes)) == 1:
-        pairs = ((start, start) for start in first)
-    best = Line((sizes[0] * unit,), 0)
-    for start, stop in pairs:
-        points = (start,) if start == stop else (start, stop)
-        departure = _departure(points, sizes, size)
-        if departure is None:
-            return Line(points, None)
-        if departure > (best.departure or 0):
-            best = Line(points, departure)
-    return best
+    corners = [i for i in range(1, n) if i == n - 1 or not sizes[i - 1] == sizes[i] == sizes[i + 1]]
+    best, furthest = (first[0], first[0]), 0
+    for start in _round_ones(first)[:_MOST_STARTS]:
+        stops, met = _stops(start, sizes, corners, ranges)
+        candidates = _round_ones(stops)[:_MOST_STOPS]
+        for stop in candidates if met == n - 1 else ():
+            points = (start / 100, stop / 100)
+            if _departure(points, sizes, size) is None:
+                return Line(points, None)
+        if met > furthest:
+            best, furthest = (start, candidates[0]), met
+    points = (best[0] / 100, best[1] / 100)
+    return Line(points, _departure(points, sizes, size))
+
+
+def _hundredths(wanted: int, size: Callable[[float], int]) -> range:
+    """The multipliers, in hundredths, that give a size."""
+    every = range(1, _LARGEST + 1)
+    low = bisect_left(every, wanted, key=lambda n: size(n / 100))
+    high = bisect_right(every, wanted, key=lambda n: size(n / 100))
+    return every[low:high]
+
+
+def _stops(
+    start: int, sizes: Sequence[int], corners: Iterable[int], ranges: Mapping[int, range]
+) -> tuple[range, int]:
+    """The last multipliers with which the most layers are met, from the first on.
+
+    Returns:
+        Those multipliers, and the last corner that they meet.
+    """
+    last, met = len(sizes) - 1, 0
+    low, high = 1.0, float(_LARGEST)
+    for i in corners:
+        allowed = ranges[sizes[i]]
+        if not allowed:
+            break
+        # What rounds to the range lies up to half a hundredth outside of it.
+        a = max(low, start + (allowed[0] - 0.5 - start) * last / i)
+        b = min(high, start + (allowed[-1] + 0.5 - start) * last / i)
+        if ceil(a) > floor(b):
+            break
+        low, high, met = a, b, i
+    return range(ceil(low), floor(high) + 1), met
+
+
+def _round_ones(numbers: range) -> list[int]:
+    """The numbers of a range, the roundest first and of those the nearest to its middle."""
+    middle = numbers[len(numbers) // 2]
+    few = numbers[max(0, len(numbers) // 2 - _MOST_STARTS) :][: 2 * _MOST_STARTS]
+    return sorted(few, key=lambda n: (n % 50 != 0, n % 10 != 0, n % 5 != 0, abs(n - middle)))
 
 
 def _departure(
@@ -212,14 +256,3 @@ def _departure(
         if size(numpy_round(i * slope + points[0] if i < n - 1 else points[-1], 2)) != wanted:
             return i
     return None
-
-
-def _ends(wanted: int, size: Callable[[float], int], unit: float, step: int) -> list[float]:
-    """Multipliers of two decimals that give this size: the roundest first, then the nearest."""
-    middle = round(wanted * unit * 100)
-    reach = min(int(2 * step * unit * 100) + 1, _FURTHEST)
-    numbers = sorted(
-        range(max(1, middle - reach), middle + reach + 1),
-        key=lambda n: (n % 50 != 0, n % 10 != 0, abs(n - middle)),
-    )
-    return [n / 100 for n in numbers if size(n / 100) == wanted]
