@@ -109,6 +109,7 @@ class _Open:
     keys: int = 0
     key: str | None = None
     key_span: Span | None = None
+    merging: bool = False
     merged: set[str] = field(default_factory=set)
 
 
@@ -227,8 +228,8 @@ class _Builder:
         if top.keys > MAX_KEYS:
             raise too_many_keys(span)
         loc = (*top.loc, key)
-        merge = plain and key == _MERGE
-        if key in top.data and key not in top.merged and not merge:
+        top.merging = plain and key == _MERGE
+        if key in top.data and key not in top.merged and not top.merging:
             assert isinstance(top.data, dict)
             duplicate_key(self.tree, key, loc, span, top.data[key])
         top.merged.discard(key)
@@ -254,7 +255,7 @@ class _Builder:
             top.data.append(data)
             return
         key, top.key = top.key, None
-        if key == _MERGE:
+        if top.merging:
             self.merge(top, data)
         elif key is not None:
             top.data[key] = data
