@@ -29,11 +29,11 @@ MAY_IMPORT = {
     "linter": PURE | READING,
     "schema": {"config", "document", "sources"},
     "scaling": PURE | {"findings"},
-    "formats": {"config", "document"},
+    "formats": {"config", "costs", "document", "geometry"},
     "strategies": {"config", "schedule"},
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
-    "proof": {"backend", "costs", "geometry", "model"},
+    "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
     "render": {"config", "diagnostics"},
 }
 MLX_ROOMS = {"backend", "model", "proof"}

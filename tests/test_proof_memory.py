@@ -16,6 +16,7 @@ from elmcfg.geometry import geometry
 from elmcfg.proof import NotEnoughMemoryError, prove, runner
 from elmcfg.proof.free_memory import free_on_device, free_on_host
 from elmcfg.proof.memory import estimate_peak_bytes, refuse_if_too_large
+from elmcfg.proof.options import DEFAULT_SEQ_LEN
 
 mx = import_mlx()
 
@@ -56,7 +57,7 @@ def test_the_estimate_is_near_the_measured_peak(run: dict[str, Any], vocab_size:
     estimate = estimate_peak_bytes(
         geometry(config),
         dtype=report.dtype,
-        seq_len=run.get("seq_len", runner.DEFAULT_SEQ_LEN),
+        seq_len=run.get("seq_len", DEFAULT_SEQ_LEN),
         batch_size=run.get("batch_size", 1),
         checks=run.get("check", ("forward", "cache")),
     )

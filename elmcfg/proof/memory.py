@@ -27,15 +27,24 @@ this, and for OpenELM-270M within 5 %.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elmcfg.costs import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from elmcfg.geometry import Geometry, LayerShape
+    from elmcfg.proof.options import Options
+
+LARGE_CHECKS = ("gradient",)
+"""Checks that need much more than the model itself, the largest first."""
 
 _CACHE_STEP = 256
+
+
+PROCESS_BYTES = 200 * 2**20
+"""What a process needs before it has made any model: interpreter, libraries, their buffers."""
 
 
 class NotEnoughMemoryError(MemoryError):
@@ -71,6 +80,57 @@ def estimate_peak_bytes(
     return max(_making(sizes, width), running)
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which checks fit.
+
+    Attributes:
+        peak_bytes: What those that fit will need.
+        dropped: Names of the checks that do not, and why.
+    """
+
+    peak_bytes: int
+    dropped: dict[str, str]
+
+
+def plan(
+    shape: Geometry, options: Options, seq_len: int, wanted: Sequence[str], free: int | None
+) -> Plan:
+    """Leave out what does not fit and was not asked for by name; refuse what was.
+
+    Args:
+        shape: The model's geometry.
+        options: The proof's options.
+        seq_len: Tokens per sequence.
+        wanted: Names of the checks that would run.
+        free: Bytes there are; None where unknown, which refuses nothing.
+
+    Raises:
+        NotEnoughMemoryError: Naming both figures and the ways out.
+    """
+
+    def needed(checks: Collection[str]) -> int:
+        return estimate_peak_bytes(
+            shape,
+            dtype=options.dtype,
+            seq_len=seq_len,
+            batch_size=options.batch_size,
+            checks=checks,
+        )
+
+    limits = [limit for limit in (free, options.max_memory) if limit is not None]
+    dropped: dict[str, str] = {}
+    left = list(wanted)
+    for name in LARGE_CHECKS:
+        if name in left and name not in options.check and needed(left) > min(limits, default=2**63):
+            size = readable(needed(left))
+            dropped[name] = f"needs about {size}, there are {readable(min(limits))}"
+            left.remove(name)
+    peak = needed(left)
+    refuse_if_too_large(peak, free, options.max_memory)
+    return Plan(peak, dropped)
+
+
 def refuse_if_too_large(needed: int, free: int | None, max_memory: int | None) -> None:
     """Refuse a proof that does not fit.
 
@@ -85,7 +145,7 @@ def refuse_if_too_large(needed: int, free: int | None, max_memory: int | None) -
     for limit, what in ((max_memory, "the limit is"), (free, "free are")):
         if limit is not None and needed > limit:
             raise NotEnoughMemoryError(
-                f"running this model needs about {_readable(needed)}, {what} {_readable(limit)}; "
+                f"running this model needs about {readable(needed)}, {what} {readable(limit)}; "
                 "use --shapes-only, a smaller --dtype or a shorter --seq-len"
             )
 
@@ -129,7 +189,8 @@ def _product(tensor: tuple[int, ...]) -> int:
     return size
 
 
-def _readable(count: int) -> str:
+def readable(count: int) -> str:
+    """Bytes with a binary prefix, for people."""
     value = float(count)
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if value < 1024 or unit == "TiB":
