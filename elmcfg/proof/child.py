@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from elmcfg import backend
 from elmcfg.costs import cost
+from elmcfg.geometry import geometry
 from elmcfg.proof.device import DeviceError
-from elmcfg.proof.memory import NotEnoughMemoryError, readable
+from elmcfg.proof.memory import PROCESS_BYTES, NotEnoughMemoryError, plan, readable
 from elmcfg.proof.options import Options
 from elmcfg.proof.registry import CHECKS
 from elmcfg.proof.report import CheckResult, CheckStarted, Progress, Report, Step
@@ -133,7 +134,10 @@ class Child:
             NotEnoughMemoryError: If it would not fit, before anything is allocated.
             BackendError: If MLX cannot be loaded.
         """
-        options.length(config)
+        options = dataclasses.replace(options, overhead=PROCESS_BYTES)
+        wanted = [item.name for item in CHECKS if item.name not in options.skipped()]
+        # Refused here already: no process could keep to such a limit.
+        plan(geometry(config), options, options.length(config), wanted, free=None)
         watch = _Watch(config, options, timeout, progress or (lambda _: None))
         return self._do(watch, save=None)
 

@@ -46,25 +46,23 @@ def prove_all(
     # Several processes that each use every core only get into each other's way.
     environment = {"OPENBLAS_NUM_THREADS": "1"} if count > 1 else {}
     children = _Children(environment)
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            futures = {
-                pool.submit(children.prove, config, options, timeout): index
-                for index, config in enumerate(configs)
-            }
-            while futures:
-                # Waiting with a timeout lets Ctrl-C through.
-                for future in wait(futures, 0.2, FIRST_COMPLETED).done:
-                    index = futures.pop(future)
-                    outcomes[index] = future.result()
-                    if done is not None:
-                        done(index, outcomes[index])
-        except BaseException:
-            children.stop()
-            pool.shutdown(cancel_futures=True)
-            raise
-        finally:
-            children.stop()
+    pool = ThreadPoolExecutor(count)
+    try:
+        futures = {
+            pool.submit(children.prove, config, options, timeout): index
+            for index, config in enumerate(configs)
+        }
+        while futures:
+            # Waiting with a timeout lets Ctrl-C through.
+            for future in wait(futures, 0.2, FIRST_COMPLETED).done:
+                index = futures.pop(future)
+                outcomes[index] = future.result()
+                if done is not None:
+                    done(index, outcomes[index])
+    finally:
+        children.stop()
+        pool.shutdown(cancel_futures=True)
+        children.close()
     return [outcomes[index] for index in range(len(configs))]
 
 
@@ -78,6 +76,8 @@ class _Children:
         self._stopped = False
 
     def prove(self, config: Config, options: Options, timeout: float | None) -> Report | Exception:
+        if self._stopped:
+            return RuntimeError("stopped")
         if not hasattr(self._own, "child"):
             self._own.child = Child(self._environment)
             self._all.append(self._own.child)
@@ -88,9 +88,15 @@ class _Children:
         return report
 
     def stop(self) -> None:
-        """End them all; safe from another thread, whose child then looks as if it had died."""
+        """Let no config begin, and end those that run: to their threads, their children die."""
+        self._stopped = True
         for child in self._all:
             child.kill()
+
+    def close(self) -> None:
+        """Let go of everything, once no thread uses them."""
+        for child in self._all:
+            child.close()
 
 
 def _children(configs: Sequence[Config], options: Options) -> int:

@@ -34,6 +34,8 @@ class Options:
     check: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     max_memory: int | None = None
+    overhead: int = 0
+    """Bytes of ``max_memory`` that the process itself takes, where the limit is on all of it."""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPE_BYTES:

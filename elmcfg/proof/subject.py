@@ -91,6 +91,10 @@ class Subject:
 
         return dict(tree_flatten(self.model.parameters()))
 
+    def evaluate(self) -> None:
+        """Have the weights computed, where nothing else asks for them."""
+        self.evaluated_model  # noqa: B018
+
     def unevaluated_copy(self) -> Model:
         """Another model of the same config, whose weights are never computed."""
         from elmcfg.model.build import build

@@ -30,6 +30,7 @@ def check(subject: Subject) -> str:
     Raises:
         CheckFailedError: Naming the first tensor that differs, or mlx-lm's difference.
     """
+    subject.evaluate()
     expected = dict(subject.shape.tensor_shapes())
     for index, part in enumerate(_parts(subject.parameters)):
         subject.note(f"part {index}")
