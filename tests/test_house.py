@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
     "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
+    "doctor": {"backend", "proof"},
     "render": {"config", "diagnostics"},
 }
 MLX_ROOMS = {"backend", "model", "proof"}

@@ -17,6 +17,7 @@ _COMMANDS = {
     "build-and-run": "elmcfg.cli.build_and_run",
     "show": "elmcfg.cli.show",
     "explain": "elmcfg.cli.explain",
+    "doctor": "elmcfg.cli.doctor",
 }
 _SUMMARIES = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
@@ -24,6 +25,7 @@ _SUMMARIES = {
     "build-and-run": "Build the MLX model of a config and prove it.",
     "show": "Show a config layer by layer, with its costs.",
     "explain": "Explain a diagnostic code.",
+    "doctor": "Say what this machine has for building models, and what it lacks.",
 }
 
 
