@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,23 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
             raise SourceNotFoundError(f"{argument}: no file matches this pattern")
         return
     yield _named(argument, stdin_name)
+
+
+def discover(arguments: Iterable[str]) -> Iterator[Document]:
+    """The configs that several arguments stand for, in order, read one at a time.
+
+    Raises:
+        SourceNotFoundError: As :func:`find`, or if a folder holds no config.
+    """
+    for argument in arguments:
+        found = False
+        for item in find(argument):
+            document = item.read()
+            if item.named or looks_like_config(document):
+                found = True
+                yield document
+        if not found:
+            raise SourceNotFoundError(f"{argument}: {NO_CONFIGS}")
 
 
 def looks_like_config(document: Document) -> bool:

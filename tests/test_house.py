@@ -56,11 +56,12 @@ MAY_IMPORT = {
     "differences": {"config", "costs", "geometry"},
     "scaling": PURE | {"findings", "profiles"},
     "search": PURE | {"document", "infer", "scaling"},
-    "formats": {"config", "document"},
+    "formats": {"config", "costs", "document", "geometry"},
     "strategies": {"config", "schedule"},
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
-    "proof": {"backend", "costs", "geometry", "model"},
+    "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
+    "doctor": {"backend", "proof"},
     "render": {"codes", "config", "diagnostics", "document", "hardware", "search"},
 }
 MLX_ROOMS = {"backend", "model", "proof"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -16,6 +16,8 @@ from elmcfg.sources import SourceNotFoundError, read
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
+    from elmcfg.diagnostics import Diagnostic
+    from elmcfg.document import Document
 
 Function = Callable[..., None]
 
@@ -64,6 +66,12 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def framed(document: Document, found: Sequence[Diagnostic]) -> str:
+    """Findings of a document in frames of its lines, for standard error."""
+    style = Style(colour=wants_colour(sys.stderr))
+    return frames.diagnostics(found, document.lines, style, width())
+
+
 def config_argument(source: str) -> Config:
     """The config that an argument names; ends the command where there is none, or it has errors."""
     try:
@@ -72,7 +80,6 @@ def config_argument(source: str) -> Config:
         fail(str(error), 2)
     config, found = check(document)
     if config is None:
-        style = Style(colour=wants_colour(sys.stderr))
-        note(frames.diagnostics(found, document.lines, style, width()))
+        note(framed(document, found))
         fail(f"{document.path} is not a valid config", 1)
     return config

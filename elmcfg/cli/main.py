@@ -18,6 +18,7 @@ _COMMANDS = {
     "show": "elmcfg.cli.show",
     "diff": "elmcfg.cli.diff",
     "explain": "elmcfg.cli.explain",
+    "doctor": "elmcfg.cli.doctor",
 }
 _SUMMARIES = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
@@ -26,6 +27,7 @@ _SUMMARIES = {
     "show": "Show configs layer by layer, with their costs.",
     "diff": "Show what two configs differ in, by layer and in cost.",
     "explain": "Explain a diagnostic code.",
+    "doctor": "Say what this machine has for building models, and what it lacks.",
 }
 
 

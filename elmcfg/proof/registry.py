@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from elmcfg.proof.checks import cache, forward, parameters, shapes
+from elmcfg.proof.checks import (
+    batch,
+    cache,
+    causality,
+    dtypes,
+    forward,
+    generation,
+    gradient,
+    parameters,
+    position,
+    quantization,
+    reference,
+    save_load,
+    shapes,
+)
 from elmcfg.proof.subject import Subject
 
 
@@ -42,14 +56,68 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "forward",
-        "one pass over random tokens gives finite numbers in every layer",
+        "one pass gives finite numbers of a sane size, and the loss of a model that knows nothing",
         True,
         forward.check,
     ),
     Check(
+        "reference",
+        "every layer computes what the papers' formulas, written out plainly, say",
+        True,
+        reference.check,
+    ),
+    Check(
+        "causality",
+        "changing a token changes no earlier logit",
+        True,
+        causality.check,
+    ),
+    Check(
+        "position",
+        "the order of earlier tokens matters to every layer's attention: RoPE is on",
+        True,
+        position.check,
+    ),
+    Check(
         "cache",
-        "prefill and decoding with a KV cache give the logits of one pass without it",
+        "passes in pieces with a KV cache give the logits of one pass without it",
         True,
         cache.check,
+    ),
+    Check(
+        "batch",
+        "a row's logits depend neither on its neighbours nor on padding",
+        True,
+        batch.check,
+    ),
+    Check(
+        "generation",
+        "greedy decoding chooses the same tokens with and without a cache; how fast it is",
+        True,
+        generation.check,
+    ),
+    Check(
+        "dtypes",
+        "float32, bfloat16 and float16 agree, and no layer changes the dtype",
+        True,
+        dtypes.check,
+    ),
+    Check(
+        "quantization",
+        "MLX quantizes every matrix that it can; the others are named; how far it is off",
+        True,
+        quantization.check,
+    ),
+    Check(
+        "save-load",
+        "tensors come back from disk bit by bit, and mlx-lm computes the same from them",
+        True,
+        save_load.check,
+    ),
+    Check(
+        "gradient",
+        "every tensor gets a finite gradient that is not zero, and following it lowers the loss",
+        True,
+        gradient.check,
     ),
 )
