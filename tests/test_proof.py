@@ -145,14 +145,16 @@ def test_checks_are_chosen_and_skipped_by_name() -> None:
         ({"dtype": "float8"}, "unknown dtype 'float8'; choose from float32, bfloat16, float16"),
         ({"seq_len": 41}, r"seq_len must be 1 to max_context_length \(40\), got 41"),
         ({"seq_len": 0}, r"seq_len must be 1 to max_context_length \(40\), got 0"),
+        ({"seq_len": 31, "rope": 30}, r"seq_len must be 1 to rope_max_length \(30\), got 31"),
         ({"batch_size": 0}, "batch_size must be positive, got 0"),
         ({"seed": -1}, "seed must be 0 to"),
         ({"device": "tpu"}, "unknown device 'tpu'; choose from auto, cpu, gpu"),
     ],
 )
 def test_bad_arguments_are_value_errors(arguments: dict[str, Any], message: str) -> None:
+    config = small(rope_max_length=arguments.pop("rope", 4096))
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):
-        prove(small(), **arguments)
+        prove(config, **arguments)
 
 
 @pytest.mark.skipif(mx.is_available(mx.gpu), reason="there is a GPU")

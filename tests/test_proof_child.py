@@ -184,7 +184,7 @@ with broken(sys.argv[1]) as child:
 
 def test_what_the_child_started_ends_with_it() -> None:
     with broken("subprocess.Popen(['sleep', '600']); time.sleep(600)") as child:
-        child._start()
+        child.start()
         assert child._process is not None
         group = child._process.pid
         timer = threading.Timer(3, child.kill)

@@ -18,7 +18,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads(COMMITTED))
 
 
 def test_the_committed_schema_is_what_the_models_generate() -> None:
-    assert schema.text() == COMMITTED, "run 'make schemas' to write it again"
+    assert schema.text() == COMMITTED, "run 'make generated' to write it again"
 
 
 def test_the_schema_is_a_schema() -> None:

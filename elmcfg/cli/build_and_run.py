@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,12 +22,12 @@ from elmcfg.cli.common import (
 )
 from elmcfg.cli.many import is_many, prove_many
 from elmcfg.cli.quantities import BYTES, SECONDS
-from elmcfg.config import Config
 from elmcfg.costs import DTYPE_BYTES
-from elmcfg.formats.folder import FolderError
 from elmcfg.proof import CHECKS, Child, NotEnoughMemoryError, Options, Report
-from elmcfg.proof.saving import save
-from elmcfg.render import machine, proof
+from elmcfg.render import proof
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
 
 
 def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -115,7 +115,7 @@ def command(
             raise click.UsageError("--save takes one config")
         passed = prove_many(sources, job.options, timeout, as_json=job.as_json, quiet=quiet)
     else:
-        passed = _prove_one(config_argument(sources[0]), job)
+        passed = _prove_one(sources[0], job)
     sys.exit(0 if passed else 1)
 
 
@@ -139,29 +139,38 @@ def _options(given: dict[str, Any]) -> Options:
         raise click.UsageError(str(error)) from None
 
 
-def _prove_one(config: Config, job: Job) -> bool:
-    report = _proven(config, job)
+def _prove_one(source: str, job: Job) -> bool:
+    with Child() as child:
+        child.start()  # It imports what it needs while the config is read here.
+        config = config_argument(source)
+        report = _proven(config, job, child)
     if job.as_json:
+        from elmcfg.render import machine
+
         say(machine.text(machine.proof(config, report)))
     else:
         say(proof.verdict(report, out_style()))
     return report.passed
 
 
-def _proven(config: Config, job: Job) -> Report:
+def _proven(config: Config, job: Job, child: Child) -> Report:
     """The report; a model that has passed is saved where that was asked for."""
     show = Checklist(results=not job.as_json, running=not job.quiet)
     try:
-        with Child() as child:
-            if job.folder is None:
-                return child.prove(config, job.options, timeout=job.timeout, progress=show)
-            with save(config, job.options, job.folder, child, job.timeout) as write:
-                report = child.prove(config, job.options, timeout=job.timeout, progress=show)
-                if report.passed:
-                    write()
-                    note(f"elmcfg: wrote {job.folder}")
-                return report
-    except (BackendError, NotEnoughMemoryError, FolderError) as error:
+        if job.folder is None:
+            return child.prove(config, job.options, timeout=job.timeout, progress=show)
+        from elmcfg.proof.saving import save
+
+        with save(config, job.options, job.folder, child, job.timeout) as write:
+            report = child.prove(config, job.options, timeout=job.timeout, progress=show)
+            if report.passed:
+                write()
+        if report.passed:
+            note(f"elmcfg: wrote {job.folder}")
+        return report
+    except BrokenPipeError:  # The reader of our output has gone.
+        raise
+    except (BackendError, NotEnoughMemoryError, OSError) as error:
         fail(str(error), 1)
     except ValueError as error:
         raise click.UsageError(str(error)) from None

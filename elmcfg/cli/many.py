@@ -10,7 +10,7 @@ from elmcfg.cli.common import fail, framed, note, out_style, say
 from elmcfg.diagnostics import has_errors
 from elmcfg.linter import check
 from elmcfg.proof import Options, Report, prove_all
-from elmcfg.render import machine, proof
+from elmcfg.render import proof
 from elmcfg.sources import SourceNotFoundError, discover
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def prove_many(
     proofs = iter(prove_all([config for _, config in sound], options, timeout=timeout, done=done))
     outcomes = [None if config is None else next(proofs) for _, config in named]
     if as_json:
+        from elmcfg.render import machine
+
         results = [
             machine.proof_of_many(path, config, outcome)
             for (path, config), outcome in zip(named, outcomes, strict=True)

@@ -22,7 +22,7 @@ WEIGHTS = "model.safetensors"
 _SPARE_BYTES = 2**20
 
 
-class FolderError(Exception):
+class FolderError(OSError):
     """A folder cannot be written; the message says why, in one line."""
 
 
@@ -53,6 +53,8 @@ def new_folder(place: Path, nbytes: int) -> Iterator[Path]:
             os.umask(umask)
             temporary.chmod(0o777 & ~umask)  # mkdtemp's mode is private.
             temporary.replace(place)
+    except FolderError:
+        raise
     except OSError as error:
         raise FolderError(f"{place}: cannot be written: {error.strerror or error}") from error
     finally:

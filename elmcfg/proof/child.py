@@ -159,14 +159,15 @@ class Child:
         config = watch.config.model_dump(mode="json", exclude_unset=True)
         job = {"config": config, "options": dataclasses.asdict(watch.options), "save": save}
         try:
-            self._start()
+            self.start()
             self._send(job)
             return self._follow(watch)
         except BaseException:
             self.close()
             raise
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the process, where none is running: it gets ready while the caller does too."""
         if self._process is not None and self._process.poll() is None:
             return
         self.close()

@@ -108,7 +108,7 @@ def _children(configs: Sequence[Config], options: Options) -> int:
             estimate_peak_bytes(
                 geometry(config),
                 dtype=options.dtype,
-                seq_len=options.seq_len or min(DEFAULT_SEQ_LEN, config.max_context_length),
+                seq_len=options.seq_len or DEFAULT_SEQ_LEN,
                 batch_size=options.batch_size,
                 checks=wanted,
             )

@@ -54,15 +54,15 @@ class Options:
         """Tokens per sequence for this config.
 
         Raises:
-            ValueError: If the length asked for is longer than the config's context.
+            ValueError: If the length asked for is longer than the config's context, or than the
+                rotary table that other programs make for it.
         """
-        longest = config.max_context_length
+        key = min(("max_context_length", "rope_max_length"), key=lambda k: int(getattr(config, k)))
+        longest: int = getattr(config, key)
         if self.seq_len is None:
             return min(DEFAULT_SEQ_LEN, longest)
         if not 1 <= self.seq_len <= longest:
-            raise ValueError(
-                f"seq_len must be 1 to max_context_length ({longest}), got {self.seq_len}"
-            )
+            raise ValueError(f"seq_len must be 1 to {key} ({longest}), got {self.seq_len}")
         return self.seq_len
 
     def skipped(self) -> dict[str, str]:

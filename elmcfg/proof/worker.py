@@ -15,7 +15,9 @@ ends, the parent has gone or has no more jobs, and the process ends at once, wha
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import queue
@@ -24,10 +26,10 @@ import threading
 from pathlib import Path
 from typing import Any, TextIO
 
+from elmcfg.backend import BackendError, import_mlx
 from elmcfg.proof.options import Options
 from elmcfg.proof.report import CheckResult, CheckStarted, Event
 from elmcfg.proof.runner import run
-from elmcfg.proof.saving import write_weights
 
 BEAT_SECONDS = 0.5
 
@@ -58,8 +60,17 @@ def main() -> None:
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     threading.Thread(target=_beat, args=(channel,), daemon=True).start()
+    _get_ready()
     while True:
         serve(json.loads(jobs.get()), channel)
+
+
+def _get_ready() -> None:
+    """Import what every job needs; what is missing is said by the job that misses it."""
+    with contextlib.suppress(BackendError):
+        import_mlx()
+        importlib.import_module("elmcfg.model")
+        importlib.import_module("elmcfg.config")
 
 
 def serve(job: dict[str, Any], channel: Channel) -> None:
@@ -72,6 +83,8 @@ def serve(job: dict[str, Any], channel: Channel) -> None:
         }
         config, options = Config.model_validate(job["config"]), Options(**values)
         if job["save"] is not None:
+            from elmcfg.proof.saving import write_weights
+
             write_weights(config, options, Path(job["save"]))
             channel.send("saved")
             return
