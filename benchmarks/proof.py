@@ -83,15 +83,9 @@ def many(count: int) -> None:
     warm = statistics.median(each["seconds"] for each in result["results"])
     fair = count * warm / (cores or 1)
     print(
-<<<<<<< HEAD
-        f"\n{count} tiny variants in one call: {seconds:.2f} s; {count} warm proofs of "
-        f"{warm:.2f} s over {cores} cores: {fair:.2f} s ({seconds / fair:.2f}x); "
-        f"{count} cold calls of {cold:.2f} s: {count * cold:.1f} s"
-=======
         f"\n{count} tiny variants in one call: {seconds:.2f} s; warm proofs of {warm:.2f} s over "
         f"{cores} cores: {fair:.2f} s ({seconds / fair:.2f}x); cold calls of {cold:.2f} s: "
         f"{count * cold:.1f} s"
->>>>>>> proof
     )
 
 
