@@ -89,7 +89,7 @@ CHECKS: tuple[Check, ...] = (
         "the order of earlier tokens matters to every layer's attention: RoPE is on",
         True,
         position.check,
-        "at least 2 % of the output: with RoPE it is several, without only rounding, 0.8 % at most",
+        "at least 1e-5 of the output: with RoPE it is several per cent, without rounding, 1e-7",
     ),
     Check(
         "cache",
