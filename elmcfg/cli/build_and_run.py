@@ -86,7 +86,7 @@ def command(
     folder: Path | None,
     **options: Any,
 ) -> None:
-    r"""Build the MLX model of a config with random weights, run it, and prove it.
+    """Build the MLX model of a config with random weights, run it, and prove it.
 
     It must have the tensors of the released checkpoints, compute what the papers' formulas say,
     and give the same in pieces, in batches, from disk and in other dtypes; --list-checks lists

@@ -16,7 +16,7 @@ from elmcfg.render.tables import amount, binary
 @click.command("doctor")
 @format_option("text", "json")
 def command(format_: str) -> None:
-    r"""Say what this machine has for building and proving models, and what it lacks.
+    """Say what this machine has for building and proving models, and what it lacks.
 
     MLX and its backend, the device and its free memory, the BLAS in use, and how fast a matrix
     product and a copy are, measured here and now.
