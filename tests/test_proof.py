@@ -8,7 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from elmcfg import strategies
 from elmcfg.backend import import_mlx
 from elmcfg.config import Config
 from elmcfg.costs import cost
@@ -76,6 +79,22 @@ def test_everything_passes_on_a_sound_model(update: dict[str, Any]) -> None:
     assert report.device.startswith("cpu (")
     assert report.peak_memory_bytes > 4 * report.predicted
     assert report.seconds >= sum(result.seconds for result in report.checks) > 0
+
+
+@settings(max_examples=15)
+@given(
+    strategies.configs(max_layers=4, max_dim=200),
+    st.sampled_from(["float32", "bfloat16", "float16"]),
+    st.integers(0, 2**32),
+)
+def test_no_false_alarm(values: dict[str, Any], dtype: str, seed: int) -> None:
+    """Any valid shape passes, whatever the seed; only what is broken may fail."""
+    config = Config.model_validate(values)
+    # In a stream of a channel or two, one rounding is as large as the number itself.
+    assume(config.model_dim >= 8)
+    assume(cost(config).parameters.total < 2 * 10**6)
+    report = prove(config, dtype=dtype, seed=seed, seq_len=20)
+    assert report.passed, report.checks
 
 
 def test_details_carry_the_figures() -> None:

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        width = max(len(check.name) for check in CHECKS)
-        say("\n".join(f"{check.name.ljust(width)}  {check.description}" for check in CHECKS))
+        say(proof.checks(CHECKS))
         ctx.exit()
 
 

@@ -6,6 +6,7 @@
     weights.py      weights that are quick to make
     reference.py    one layer written out from the papers, for comparison
     mlx_lm.py       mlx-lm's model, likewise
+    casting.py      a part of a model in another dtype
     tolerance.py    how far numbers may differ, and why
     options.py      how to prove, checked before anything starts
     runner.py       prove(): device, memory, then one check after another, in this process

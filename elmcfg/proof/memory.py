@@ -15,7 +15,7 @@ b * T * V with T = B * L tokens (S is the lesser of L and 16; M the parameters o
 E = V * D, and twice that where the head is not tied):
 
     "forward"        max(layer, 5 * T * V, 8 * L * V)      all logits looked at; their loss
-    "reference"      4 * M for 2-byte dtypes               the weights in float32
+    "reference", "position"   4 * M for 2-byte dtypes      the weights in float32
     "cache"          max(layer, 0.7 * layer + 8.5 * T * V + cache(B, L))    a piece, its difference
     "batch"          8 * b * S * V + cache(2, S)           five short passes
     "generation"     max(layer, 5 * b * S * V)
@@ -189,7 +189,7 @@ def _beside_weights(shape: Geometry, width: int, seq_len: int, batch_size: int) 
         "forward": max(layer, 5 * logits, 8 * seq_len * shape.vocab_size),
         "reference": 4 * cast + 8 * scores + 4 * width * short * shape.model_dim,
         "causality": 6 * width * short_logits,
-        "position": width * 16 * shape.model_dim,
+        "position": 4 * cast + 64 * shape.model_dim,
         "cache": max(
             layer, (7 * layer + 85 * logits) // 10 + batch_size * per_token * _in_steps(seq_len)
         ),

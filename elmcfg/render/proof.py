@@ -9,9 +9,19 @@ from elmcfg.render.style import Style
 from elmcfg.render.tables import binary
 
 if TYPE_CHECKING:
-    from elmcfg.proof import CheckResult, Report
+    from elmcfg.proof import Check, CheckResult, Report
 
 _MARKS = {"passed": ("green",), "failed": ("bold", "red"), "skipped": ("dim",)}
+
+
+def checks(registered: Sequence[Check]) -> str:
+    """Every check: its name, what it proves, and below that its tolerance."""
+    width = max(len(check.name) for check in registered)
+    return "\n".join(
+        f"{check.name.ljust(width)}  {check.description}\n"
+        f"{'':{width}}  tolerance: {check.tolerance}"
+        for check in registered
+    )
 
 
 def check_line(result: CheckResult, style: Style, width: int) -> str:

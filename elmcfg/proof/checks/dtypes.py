@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elmcfg.costs import DTYPE_BYTES
+from elmcfg.proof.casting import cast
 from elmcfg.proof.subject import CheckFailedError, Subject
 from elmcfg.proof.tolerance import TOLERANCES, expect_close, share_of_difference
-
-if TYPE_CHECKING:
-    import mlx.core as mx
-
-    from elmcfg.model import TransformerBlock
 
 _TOKENS = 2
 
@@ -38,7 +32,9 @@ def check(subject: Subject) -> str:
     for index, layer in enumerate(model.layers):
         for dtype in DTYPE_BYTES:
             subject.note(f"layer {index} in {dtype}")
-            out = _in_dtype(layer, streams[dtype], dtype)
+            x = streams[dtype].astype(getattr(mx, dtype))
+            with cast(layer, dtype):
+                out = layer(x, "causal" if x.shape[1] > 1 else None)
             if str(out.dtype) != f"mlx.core.{dtype}":
                 raise CheckFailedError(f"layer {index} turns {dtype} into {out.dtype}")
             mx.eval(out)
@@ -48,17 +44,3 @@ def check(subject: Subject) -> str:
             worst[dtype] = max(worst[dtype], share)
     halves = [name for name in TOLERANCES if name != "float32"]
     return ", ".join(f"{name} within {worst[name]:.1g} of float32" for name in halves)
-
-
-def _in_dtype(layer: TransformerBlock, x: mx.array, dtype: str) -> mx.array:
-    """What a layer with its weights cast makes of ``x`` cast; the layer itself stays as it is."""
-    import mlx.core as mx
-    from mlx.utils import tree_map
-
-    target = getattr(mx, dtype)
-    own = layer.parameters()
-    layer.update(tree_map(lambda weight: weight.astype(target), own))
-    try:
-        return layer(x.astype(target), "causal" if x.shape[1] > 1 else None)
-    finally:
-        layer.update(own)
