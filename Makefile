@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format schemas picture bench clean
+.PHONY: help demo test lint types format generated bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,16 +46,17 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schemas: $(VENV)/.user ## write schemas/ again from the models
+generated: $(VENV)/.dev ## write schemas/, docs/rules.md and the pictures again
 	$(BIN)/python -m elmcfg.schema
-
-picture: $(VENV)/.dev ## draw the README's picture again
+	$(BIN)/python -m elmcfg.manual
 	$(BIN)/python docs/picture.py
 
 bench: $(VENV)/.bench ## run the benchmarks
 	$(BIN)/python benchmarks/validate.py
+	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/shapes.py
 	$(BIN)/python benchmarks/forward.py
+	$(BIN)/python benchmarks/proof.py
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MIB = 2**20
-MAX_SECONDS, MAX_MIB = 1.0, 300
+MAX_SECONDS, MAX_MIB = 0.5, 200
 RECIPE = (
     "num_transformer_layers=36, model_dim=3072, head_dim=128, vocab_size=32000, num_gqa_groups=4,"
     " qkv_multipliers=(0.5, 1.0), ffn_multipliers=(0.5, 4.0)"

@@ -97,18 +97,21 @@ class Schedule(BaseModel):
         "leaves them as they are. CoreNet and the released models round to 2.",
         source=_CORENET,
         default=_schedule.RELEASED_DECIMALS,
+        examples=[2, None],
     )
     frame_qkv_multiplier: Multiplier | None = _described(
         "QKV multiplier of the frame",
         "Forced onto the first and the last layer after interpolation.",
         source="arXiv 2509.06518, baroian/OLMo-custom",
         default=None,
+        examples=[1.0],
     )
     frame_ffn_multiplier: Multiplier | None = _described(
         "FFN multiplier of the frame",
         "Forced onto the first and the last layer after interpolation.",
         source="arXiv 2509.06518, baroian/OLMo-custom",
         default=None,
+        examples=[4.0],
     )
 
 
@@ -127,19 +130,25 @@ class Config(BaseModel):
     )
 
     name: Text | None = _described(
-        "Name", "What the variant is called.", source="elmcfg", default=None
+        "Name",
+        "What the variant is called.",
+        source="elmcfg",
+        default=None,
+        examples=["openelm-270m"],
     )
     description: Text | None = _described(
         "Description",
         "What the variant is for, in a sentence or two.",
         source="elmcfg",
         default=None,
+        examples=["Vanilla layer-wise scaling, as released."],
     )
     source: Text | None = _described(
         "Source",
         "Where the shape comes from: a paper, a repository.",
         source="elmcfg",
         default=None,
+        examples=["arXiv 2404.14619"],
     )
     model_type: Literal["openelm"] = _described(
         "Model type",
@@ -148,19 +157,28 @@ class Config(BaseModel):
         default="openelm",
     )
     num_transformer_layers: Annotated[StrictInt, Field(ge=1, le=MAX_LAYERS)] = _described(
-        "Number of layers", "Depth of the model.", unit="layers", source=_OPENELM
+        "Number of layers", "Depth of the model.", unit="layers", source=_OPENELM, examples=[16, 36]
     )
     model_dim: Size = _described(
-        "Model width", "Width of the residual stream.", unit="channels", source=_OPENELM
+        "Model width",
+        "Width of the residual stream.",
+        unit="channels",
+        source=_OPENELM,
+        examples=[1280, 3072],
     )
     head_dim: Annotated[StrictInt, Field(ge=2, le=MAX_SIZE, multiple_of=2)] = _described(
         "Head width",
         "Width of one attention head; even, since RoPE turns channels in pairs.",
         unit="channels",
         source=_OPENELM,
+        examples=[64, 128],
     )
     vocab_size: Size = _described(
-        "Vocabulary size", "Rows of the embedding table.", unit="tokens", source=_OPENELM
+        "Vocabulary size",
+        "Rows of the embedding table.",
+        unit="tokens",
+        source=_OPENELM,
+        examples=[32000],
     )
     num_gqa_groups: Size | None = _described(
         "Query heads per KV head",
@@ -169,6 +187,7 @@ class Config(BaseModel):
         unit="query heads per KV head",
         source=_CORENET,
         default=None,
+        examples=[4],
     )
     qkv_multipliers: Multipliers | None = _described(
         "QKV multipliers",
@@ -193,9 +212,15 @@ class Config(BaseModel):
         unit="heads",
         source=_OPENELM,
         default=None,
+        examples=[[12, 12, 16, 20]],
     )
     num_kv_heads: HeadCounts | None = _described(
-        "KV heads", "Key/value heads of each layer.", unit="heads", source=_OPENELM, default=None
+        "KV heads",
+        "Key/value heads of each layer.",
+        unit="heads",
+        source=_OPENELM,
+        default=None,
+        examples=[[3, 3, 4, 5]],
     )
     ffn_dim_divisor: Size = _described(
         "FFN divisor",
@@ -203,6 +228,7 @@ class Config(BaseModel):
         unit="channels",
         source=_OPENELM,
         default=256,
+        examples=[256],
     )
     ffn_with_glu: StrictBool = _described(
         "Gated feed-forward",
@@ -235,9 +261,14 @@ class Config(BaseModel):
         "Added to the mean square. Fixed at 1e-6 in CoreNet and absent from the released configs.",
         source="ml-explore/mlx-lm models/openelm.py",
         default=1e-6,
+        examples=[1e-6],
     )
     rope_freq_constant: PositiveFloat = _described(
-        "RoPE base", "Base of the rotary frequencies.", source=_OPENELM, default=10000.0
+        "RoPE base",
+        "Base of the rotary frequencies.",
+        source=_OPENELM,
+        default=10000.0,
+        examples=[10000],
     )
     rope_max_length: Size = _described(
         "RoPE table length",
@@ -245,39 +276,59 @@ class Config(BaseModel):
         unit="tokens",
         source=_OPENELM,
         default=4096,
+        examples=[4096],
     )
     max_context_length: Size = _described(
-        "Context length", "Longest sequence.", unit="tokens", source=_OPENELM, default=2048
+        "Context length",
+        "Longest sequence.",
+        unit="tokens",
+        source=_OPENELM,
+        default=2048,
+        examples=[2048],
     )
     initializer_range: PositiveFloat = _described(
         "Initializer range",
         "Standard deviation of initial weights in the hub's code.",
         source=_OPENELM,
         default=0.02,
+        examples=[0.02],
     )
     bos_token_id: TokenId | None = _described(
-        "BOS token", "Token that begins a text.", source=_OPENELM, default=1
+        "BOS token", "Token that begins a text.", source=_OPENELM, default=1, examples=[1]
     )
     eos_token_id: TokenId | None = _described(
-        "EOS token", "Token that ends a text.", source=_OPENELM, default=2
+        "EOS token", "Token that ends a text.", source=_OPENELM, default=2, examples=[2]
     )
     torch_dtype: Literal["float32", "bfloat16", "float16"] = _described(
         "Checkpoint dtype",
         "Type of the weights in the checkpoint.",
         source=_OPENELM,
         default="bfloat16",
+        examples=["bfloat16"],
     )
     use_cache: StrictBool = _described(
         "Use KV cache", "Whether the hub's code returns a cache.", source=_OPENELM, default=True
     )
     architectures: tuple[Text, ...] | None = _described(
-        "Architectures", "Class names in the hub's code.", source=_OPENELM, default=None
+        "Architectures",
+        "Class names in the hub's code.",
+        source=_OPENELM,
+        default=None,
+        examples=[["OpenELMForCausalLM"]],
     )
     auto_map: dict[Text, Text] | None = _described(
-        "Auto map", "Where transformers finds the hub's code.", source=_OPENELM, default=None
+        "Auto map",
+        "Where transformers finds the hub's code.",
+        source=_OPENELM,
+        default=None,
+        examples=[{"AutoConfig": "configuration_openelm.OpenELMConfig"}],
     )
     transformers_version: Text | None = _described(
-        "transformers version", "The version that wrote the file.", source=_OPENELM, default=None
+        "transformers version",
+        "The version that wrote the file.",
+        source=_OPENELM,
+        default=None,
+        examples=["4.39.3"],
     )
     schedule: Schedule = _described(
         "Schedule options",
@@ -288,7 +339,9 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _cross_field_rules(self) -> Self:
-        values = self.model_dump(exclude_none=True, exclude_defaults=True)
+        dumped = self.model_dump(exclude_defaults=True)
+        # Below the top a null says something: decimals of null is another schedule than none given.
+        values = {key: value for key, value in dumped.items() if value is not None}
         found = violations(values)
         if found:
             # A ValueError would be given an empty loc; a ValidationError keeps each line's own.

@@ -18,7 +18,9 @@ from pydantic_core import ErrorDetails
 from elmcfg.codes import CODES
 from elmcfg.config import Config, Schedule
 from elmcfg.diagnostics import Loc, Severity, Violation
-from elmcfg.invariants import HEAD_LISTS, MULTIPLIER_LISTS, violations
+from elmcfg.invariants import HEAD_LISTS, MULTIPLIER_LISTS, violations_of
+from elmcfg.rules import advice_on
+from elmcfg.rules.draft import Draft
 
 # Keys that other programs put into a config.json and that say nothing about the shape.
 _FOREIGN_KEYS = frozenset(
@@ -65,30 +67,52 @@ _EXAMPLES = {
 def read_values(
     values: Mapping[str, Any], *, lenient: bool = False
 ) -> tuple[Config | None, list[tuple[Violation, Severity]]]:
-    """A config from plain values, and every finding.
+    """A config from plain values, and everything found in them: faults first, then advice.
 
     Args:
         values: Keys and values as a document holds them.
         lenient: Whether keys of other programs may stand among ours, as in a hub ``config.json``.
     """
-    found: list[tuple[Violation, Severity]] = []
+    config, draft, broken = _read(values, lenient=lenient)
+    found = _foreign_keys(values) if lenient else []
+    broken += advice_on(draft)
+    return config, found + [(v, CODES[v.code].severity) for v in broken]
+
+
+def draft_of(values: Mapping[str, Any], *, lenient: bool = False) -> Draft:
+    """What is usable of plain values; see :func:`read_values`."""
+    return _read(values, lenient=lenient)[1]
+
+
+def _read(
+    values: Mapping[str, Any], *, lenient: bool
+) -> tuple[Config | None, Draft, list[Violation]]:
+    """A config where the values make one, what is usable of them, and every fault."""
+    foreign: dict[str, Any] = {}
     if lenient:
-        found += [(v, Severity.WARNING) for v in _near_misses(values)]
-        foreign = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
-        other = [k for k in foreign if not any(v.loc == (k,) for v, _ in found)]
-        if other:
-            names = ", ".join(_shown(key).strip('"') for key in other)
-            found.append((_foreign(other[0], names), Severity.INFO))
+        foreign = {key: value for key, value in values.items() if key not in Config.model_fields}
         values = {key: value for key, value in values.items() if key in Config.model_fields}
     try:
-        return Config.model_validate(values), found
+        return Config.model_validate(values), Draft(_usable(values, ()), foreign), []
     except ValidationError as error:
         errors = error.errors(include_url=False)
+    draft = Draft(_usable(values, errors), foreign)
     broken = [e["ctx"]["violation"] for e in errors if e["type"] == "broken_rule"]
     if not broken:
-        broken = [_field_violation(e) for e in errors]
-        broken += violations(_usable(values, errors))
-    return None, found + [(v, CODES[v.code].severity) for v in broken]
+        broken = [_field_violation(e) for e in errors] + violations_of(draft)
+    return None, draft, broken
+
+
+def _foreign_keys(values: Mapping[str, Any]) -> list[tuple[Violation, Severity]]:
+    """Remarks on the keys of a hub ``config.json`` that are not ours."""
+    near = _near_misses(values)
+    found = [(v, Severity.WARNING) for v in near]
+    foreign = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
+    other = [k for k in foreign if not any(v.loc == (k,) for v in near)]
+    if other:
+        names = ", ".join(_shown(key).strip('"') for key in other)
+        found.append((_foreign(other[0], names), Severity.INFO))
+    return found
 
 
 def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[str, Any]:
@@ -104,7 +128,7 @@ def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[s
             usable[key] = [value]
     for error in errors:
         loc = error["loc"]
-        if not loc or loc[0] not in usable:
+        if not loc or loc[0] not in usable or error["type"] == "broken_rule":
             continue
         key = str(loc[0])
         if len(loc) == 2 and isinstance(loc[1], int) and isinstance(usable[key], list):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elmcfg.codes import CODES
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity, Violation, has_errors
 from elmcfg.document import Document, Format
 from elmcfg.quick import is_clean
@@ -13,11 +16,45 @@ if TYPE_CHECKING:
     from elmcfg.config import Config
 
 
-def diagnose(document: Document) -> list[Diagnostic]:
-    """Every finding of a document, sorted by place."""
-    if document.data is not None and not document.diagnostics and is_clean(document.data):
+def diagnose(
+    document: Document, *, targets: Sequence[str] = (), weights: Path | None = None
+) -> list[Diagnostic]:
+    """Every finding of a document, sorted by place.
+
+    Args:
+        document: The text and what it says.
+        targets: Programs to say of what they would do with it, names of
+            :data:`elmcfg.portability.TARGETS`.
+        weights: A checkpoint to hold against it: a ``*.safetensors`` file, an index of shards, or
+            a folder with either.
+    """
+    asked = targets or weights is not None
+    sound = document.data is not None and not document.diagnostics
+    # Told from the schema, without the models.
+    if sound and not asked and is_clean(document.data or {}):
         return []
-    return check(document)[1]
+    config, findings = check(document)
+    if document.data is not None and asked:
+        found = _on_request(config, document, targets, weights)
+        findings += [_placed(v, CODES[v.code].severity, document) for v in found]
+    return sorted(findings, key=lambda d: d.sort_key)
+
+
+def _on_request(
+    config: Config | None, document: Document, targets: Sequence[str], weights: Path | None
+) -> Iterator[Violation]:
+    """What is looked at only when asked for: other programs, and a checkpoint."""
+    given = document.data or {}
+    if targets:
+        from elmcfg import portability
+
+        as_json = document.format is Format.JSON
+        yield from portability.violations(config, targets, given, as_json=as_json)
+    if weights is not None:
+        from elmcfg.findings import draft_of
+        from elmcfg.weights import violations
+
+        yield from violations(draft_of(given, lenient=document.format is Format.JSON), weights)
 
 
 def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:

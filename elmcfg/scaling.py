@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.config import Config, resolve
-from elmcfg.diagnostics import Diagnostic, InvalidConfigError
+from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity
 from elmcfg.findings import read_values
 from elmcfg.profiles import profile as named_profile
 
@@ -80,6 +80,7 @@ def checked(values: dict[str, Any]) -> Config:
         raise InvalidConfigError(
             Diagnostic("scale", None, v.code, severity, v.loc, v.message, v.help)
             for v, severity in found
+            if severity is Severity.ERROR
         )
     return config
 

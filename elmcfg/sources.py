@@ -1,10 +1,12 @@
-"""Where configs come from: files, standard input, shipped variants, and folders full of them."""
+"""Where configs come from: files, standard input, shipped variants, patterns, folders of them."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,49 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 VARIANT_SCHEMA = "variant.schema.json"
 """Name of the schema file in the ``schemas`` folder."""
 
+STDIN = "-"
+"""The argument that stands for standard input."""
+
+NO_CONFIGS = "no configs in this folder (YAML or JSON files with num_transformer_layers)"
+"""What is wrong with a folder that holds none."""
+
+_CONFIG = "config.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz")
-_SUFFIXES = (".yaml", ".yml", ".json")
-# What every config holds and other YAML and JSON files do not.
-_MARK = b"num_transformer_layers"
+_WEIGHTS = (".gguf", ".safetensors", ".safetensors.index.json", *_PICKLES)
+# Keys that every config has some of, and other YAML and JSON files have not.
+_MARKS = ("num_transformer_layers", "ffn_multipliers", "qkv_multipliers", "num_gqa_groups")
+_MARKED = rf"[\"']?(?:{'|'.join(_MARKS)})[\"']?\s*:"
 
 
 class SourceNotFoundError(FileNotFoundError):
     """There is neither a file nor a shipped variant of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file that ``validate`` may have to check.
+
+    Attributes:
+        shown: What to call it.
+        path: Where it is; ``None`` for standard input.
+        named: Whether it was named itself; if not, it is checked only if it looks like a config.
+        folders: The arguments in whose folders it was found.
+        shipped: Whether it comes with elmcfg, and so is not the user's to edit.
+    """
+
+    shown: str
+    path: str | None
+    named: bool = True
+    folders: tuple[str, ...] = ()
+    shipped: bool = False
+
+    def read(self) -> Document:
+        """The text and what it says."""
+        if self.path is None:
+            return decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown)
+        if self.path.lower().endswith(_WEIGHTS):
+            return _read_checkpoint(Path(self.path), self.shown)
+        return read_bytes(Path(self.path), self.shown)
 
 
 def data_folder(name: str) -> Path:
@@ -51,23 +88,93 @@ def read(source: Source) -> Document:
     if isinstance(source, Mapping):
         return Document("<mapping>", "", Format.YAML, dict(source), [])
     name = os.fspath(source)
-    if name == "-":
-        return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
-    path = Path(name)
+    inside = os.path.join(name, _CONFIG)  # noqa: PTH118
+    if name != STDIN and _is_file(inside):
+        return read_bytes(Path(inside), inside)
+    weights = checkpoint_of(name) if is_folder(name) else None
+    if weights is not None:
+        return _read_checkpoint(weights, str(weights))
+    return _named(name, "<stdin>").read()
+
+
+def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
+    """The files that an argument of ``validate`` stands for; nothing is read yet.
+
+    A file named outright is always checked. In a folder those YAML and JSON files are checked that
+    look like a config (:func:`looks_like_config`), and a ``config.json`` beside weights always.
+
+    Args:
+        argument: A path, a folder, a pattern (``*``, ``?``, ``[...]``, ``**``), the name of a
+            shipped variant, or ``-``.
+        stdin_name: What to call standard input.
+
+    Raises:
+        SourceNotFoundError: If there is nothing of that name.
+    """
+    if is_folder(argument):
+        model = os.path.join(argument, _CONFIG)  # noqa: PTH118
+        from elmcfg import folders  # a file that is named needs none of it
+
+        whole = _is_file(model) and any(Path(argument).glob("*.safetensors"))
+        weights = None if _is_file(model) else checkpoint_of(argument)
+        if weights is not None:
+            yield Input(str(weights), str(weights), True, (argument,))
+        for found in folders.walk(argument):
+            named = whole and found == model
+            yield Input(found.removeprefix("./"), found, named, (argument,))
+        return
+    if any(mark in argument for mark in "*?[") and not os.path.lexists(argument):
+        from glob import glob
+
+        found_any = False
+        for found in sorted(glob(argument, recursive=True)):  # noqa: PTH207
+            if _is_file(found):
+                found_any = True
+                yield Input(found, found)
+        if not found_any:
+            raise SourceNotFoundError(f"{argument}: no file matches this pattern")
+        return
+    yield _named(argument, stdin_name)
+
+
+def discover(arguments: Iterable[str]) -> Iterator[Document]:
+    """The configs that several arguments stand for, in order, read one at a time.
+
+    Raises:
+        SourceNotFoundError: As :func:`find`, or if a folder holds no config.
+    """
+    for argument in arguments:
+        found = False
+        for item in find(argument):
+            document = item.read()
+            if item.named or looks_like_config(document):
+                found = True
+                yield document
+        if not found:
+            raise SourceNotFoundError(f"{argument}: {NO_CONFIGS}")
+
+
+def looks_like_config(document: Document) -> bool:
+    """Whether a file found in a folder is a config, good or bad, rather than something else."""
+    if not any(mark in document.text for mark in _MARKS):
+        return False
+    if document.data is None:
+        return re.search(_MARKED, document.text) is not None
+    return "$schema" not in document.data and any(mark in document.data for mark in _MARKS)
+
+
+def _named(name: str, stdin_name: str) -> Input:
+    if name == STDIN:
+        return Input(stdin_name, None)
     try:
-        inside = path / "config.json"
-        if path.is_dir() and inside.is_file():
-            return read_bytes(inside, str(inside))
-        file = checkpoint_of(path)
-        if file is not None:
-            return _read_checkpoint(file)
-        if path.exists() or path.is_symlink():
-            return read_bytes(path, name)
-    except (OSError, ValueError):
-        return read_bytes(path, name)
+        there = os.path.lexists(name)
+    except ValueError:  # a NUL in the name: reading it says so
+        there = True
+    if there:
+        return Input(name, name)
     variants = shipped()
     if name in variants:
-        return read_bytes(variants[name], name)
+        return Input(name, str(variants[name]), shipped=True)
     from difflib import get_close_matches  # only a mistake needs it
 
     close = get_close_matches(name, variants, n=1)
@@ -75,67 +182,51 @@ def read(source: Source) -> Document:
     raise SourceNotFoundError(f"{name}: no such file, and no shipped variant of that name{hint}")
 
 
-def checkpoint_of(path: Path) -> Path | None:
+def checkpoint_of(name: str) -> Path | None:
     """The checkpoint that a path names, or that lies in the folder it names; it may be damaged."""
-    name = path.name.lower()
-    if path.is_dir():
-        from elmcfg.formats.safetensors import find
+    if is_folder(name):
+        from elmcfg.formats import safetensors
 
-        return find(path)
-    weights = name.endswith((".gguf", ".safetensors", ".safetensors.index.json", *_PICKLES))
-    return path if weights and path.exists() else None
+        return safetensors.find(Path(name))
+    return Path(name) if name.lower().endswith(_WEIGHTS) and _is_file(name) else None
 
 
-def _read_checkpoint(path: Path) -> Document:
+def _read_checkpoint(path: Path, shown: str) -> Document:
     """A config as far as a checkpoint's headers tell it."""
     if path.suffix.lower() in _PICKLES:
         return unreadable(
-            str(path),
+            shown,
             "weights in this form are not read: a pickle runs code when it is opened",
             "name a safetensors or GGUF file, or the config.json",
         )
-    from elmcfg.formats import checkpoint
-    from elmcfg.formats.safetensors import CheckpointError
+    from elmcfg.formats import checkpoint, safetensors
 
     try:
         found = checkpoint.read(path)
-    except CheckpointError as error:
+    except safetensors.CheckpointError as error:
         message = str(error).removeprefix(f"{path}: ")
-        return unreadable(str(path), message, "is it whole, and of an OpenELM-style model?")
-    return Document(str(path), "", Format.YAML, found.values, [], found.assumed)
+        return unreadable(shown, message, "is it whole, and of an OpenELM-style model?")
+    return Document(shown, "", Format.YAML, found.values, [], found.assumed)
 
 
-def discover(sources: Iterable[str]) -> Iterator[Document]:
-    """Every config that the arguments of ``validate`` stand for, in order, read one at a time.
-
-    A file named outright is always read. In a folder those YAML and JSON files are read that look
-    like a config; hidden folders and links to folders are passed by.
-
-    Raises:
-        SourceNotFoundError: As :func:`read`, or if a folder holds no config.
-    """
-    for name in sources:
-        path = Path(name)
-        if name == "-" or not path.is_dir():
-            yield read(name)
-            continue
-        found = False
-        for file in _walk(path):
-            document = read_bytes(file, str(file))
-            if _MARK.decode() in document.text:
-                found = True
-                yield document
-        if not found and checkpoint_of(path) is not None:
-            yield read(name)
-        elif not found:
-            raise SourceNotFoundError(
-                f"{name}: no configs in this folder (YAML or JSON files with {_MARK.decode()})"
-            )
+def is_folder(path: str) -> bool:
+    """Whether this is the path of a folder, or of a link to one."""
+    try:
+        return os.path.isdir(path)  # noqa: PTH112
+    except ValueError:
+        return False
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.endswith(_SUFFIXES):
-                yield Path(root, name)
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path)  # noqa: PTH113
+    except ValueError:
+        return False
+
+
+def checkpoint_beside(path: str) -> Path | None:
+    """The folder of a ``config.json``, where a checkpoint lies beside it."""
+    folder, name = os.path.split(path)
+    if name != _CONFIG or not any(Path(folder).glob("*.safetensors")):
+        return None
+    return Path(folder)

@@ -6,8 +6,8 @@ extra ``elmcfg[hypothesis]``).
 >>> from hypothesis import given
 >>> from elmcfg import strategies, validate
 >>> @given(strategies.configs())
-... def test_every_config_validates(values):
-...     assert validate(values) == []
+... def test_no_config_has_an_error(values):
+...     assert not [d for d in validate(values) if d.severity == "error"]
 """
 
 from __future__ import annotations

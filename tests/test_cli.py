@@ -16,9 +16,9 @@ from elmcfg.sources import data_folder
 
 BROKEN = """\
 num_transformer_layers: 4
-model_dim: 256
+model_dim: 512
 head_dim: 64
-vocab_size: 1000
+vocab_size: 1024
 num_query_heads: [4, 4, 8, 7]
 num_kv_heads: [1, 1, 2, 2]
 ffn_multipliers: [0.5, 1.0, 2.0, 4.0]
@@ -63,11 +63,11 @@ class TestValidate:
         done = run("validate", "--format", "json", str(broken), "tiny")
         assert done.code == 1
         result = json.loads(done.out)
-        assert list(result) == ["version", "files", "errors", "warnings", "diagnostics"]
+        assert list(result)[:5] == ["version", "files", "errors", "warnings", "diagnostics"]
         assert (result["version"], result["files"]) == (__version__, 2)
         assert (result["errors"], result["warnings"]) == (1, 0)
         (finding,) = result["diagnostics"]
-        assert finding.keys() == DIAGNOSTIC_KEYS
+        assert finding.keys() >= DIAGNOSTIC_KEYS
         assert finding["pointer"] == "/num_query_heads/3"
         place = [finding[k] for k in ("line", "column", "end_line", "end_column")]
         assert place == [5, 28, 5, 29]
@@ -292,7 +292,7 @@ class TestBuildAndRun:
         result = json.loads(done.out)
         assert list(result) == [
             *("version", "config", "passed", "device", "dtype", "parameters", "checks"),
-            *("peak_memory_bytes", "seconds"),
+            *("peak_memory_bytes", "seconds", "estimated_memory_bytes"),
         ]
         assert result["passed"] is True
         assert result["parameters"] == {"predicted": 3_036_647_424, "counted": 3_036_647_424}
@@ -311,9 +311,10 @@ class TestBuildAndRun:
     def test_the_checks_are_listed(self, run: Run) -> None:
         done = run("build-and-run", "--list-checks")
         assert done.code == 0
-        assert [line.split()[0] for line in done.out.splitlines()] == [
-            *("parameters", "shapes", "forward", "cache")
-        ]
+        names = [line.split()[0] for line in done.out.splitlines()[::2]]
+        assert all("tolerance: " in line for line in done.out.splitlines()[1::2])
+        assert names[:2] == ["parameters", "shapes"]
+        assert {"forward", "reference", "cache", "gradient"} < set(names)
 
     @pytest.mark.parametrize(
         ("flags", "message"),

@@ -13,6 +13,7 @@ import yaml
 from conftest import Run
 
 import elmcfg
+from elmcfg.diagnostics import has_errors
 
 SMALL = (
     "--layers",
@@ -56,7 +57,7 @@ def test_a_budget_of_parameters_and_cache_is_kept(run: Run) -> None:
         assert abs(spent.parameters.total / 600e6 - 1) <= 0.001
         assert candidate["costs"]["params"] == spent.parameters.total
         assert candidate["cost"]["parameters"]["total"] == spent.parameters.total
-        assert elmcfg.validate(candidate["config"]) == []
+        assert not has_errors(elmcfg.validate(candidate["config"]))
         shapes.add(
             (
                 config.num_transformer_layers,

@@ -7,7 +7,7 @@ import pytest
 from conftest import Run
 
 import elmcfg
-from elmcfg.comparison import compare
+from elmcfg.differences import compare
 
 
 def test_the_table_of_layers_adds_up(run: Run) -> None:
@@ -83,10 +83,10 @@ def test_a_difference_is_shown_by_layer_and_in_cost(run: Run) -> None:
     assert done.code == 0
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
     assert (
-        "layer 15 q 20 kv 5 ffn 5,120 q 16 kv 4 ffn 2,912 q -20.0%, kv -20.0%, ffn -43.1%" in lines
+        "layer 15 q 20 kv 5 ffn 5,120 q 16 kv 4 ffn 2,880 q -20.0%, kv -20.0%, ffn -43.8%" in lines
     )
-    assert "parameters 271,527,168 272,346,368 +0.3%" in lines
-    assert "ffn_dim_divisor 256 32" in lines
+    assert "parameters 271,527,168 270,380,288 -0.4%" in lines
+    assert "ffn_dim_divisor 256 64" in lines
 
 
 def test_layers_that_only_one_has(run: Run) -> None:

@@ -12,27 +12,48 @@ import elmcfg
 PACKAGE = Path(elmcfg.__file__).parent
 
 # Which rooms a room may import, besides itself; CONTRIBUTING.md says why.
-PURE = {"diagnostics", "codes", "schedule", "geometry", "invariants", "config", "costs"}
+PURE = {"diagnostics", "codes", "schedule", "geometry", "inference", "rules", "invariants"}
+PURE |= {"config", "costs"}
 READING = {"document", "sources", "quick", "findings", "linter"}
+CHECKING = {"codes", "diagnostics", "document", "sources", "linter", "settings"}
 MAY_IMPORT = {
     "diagnostics": set(),
-    "codes": {"diagnostics"},
+    "codes": {"rules"},
     "document": {"diagnostics"},
     "schedule": set(),
     "geometry": {"schedule"},
-    "invariants": {"diagnostics", "geometry", "schedule"},
+    "inference": {"geometry", "schedule"},
+    "rules": {"diagnostics", "geometry", "inference", "schedule"},
+    "invariants": {"diagnostics", "rules"},
     "config": {"geometry", "invariants", "schedule"},
     "costs": {"geometry"},
-    "sources": {"document", "formats"},
-    "quick": {"invariants", "sources"},
+    "folders": set(),
+    "sources": {"document", "folders", "formats"},
+    "settings": {"codes"},
+    "suppressions": {"codes", "diagnostics", "document", "settings"},
+    "fixes": PURE | {"document", "quick"},
+    "checking": CHECKING | {"fixes", "suppressions"},
+    "portability": {
+        "config",
+        "diagnostics",
+        "formats",
+        "geometry",
+        "inference",
+        "schedule",
+        "rules",
+    },
+    "weights": {"comparison", "diagnostics"},
+    "comparison": {"diagnostics", "geometry", "inference", "rules", "weights"},
+    "quick": {"diagnostics", "invariants", "rules", "sources"},
     "findings": PURE,
-    "linter": PURE | READING,
+    "linter": PURE | READING | {"portability", "weights"},
+    "manual": {"codes", "document", "rules"},
     "schema": {"config", "document", "search", "sources"},
     "units": set(),
     "hardware": {"units"},
     "profiles": {"schedule"},
     "infer": {"geometry", "schedule"},
-    "comparison": {"config", "costs", "geometry"},
+    "differences": {"config", "costs", "geometry"},
     "scaling": PURE | {"findings", "profiles"},
     "search": PURE | {"document", "infer", "scaling"},
     "formats": {"config", "costs", "document", "geometry"},
@@ -50,8 +71,9 @@ MAY_IMPORT = {
     "strategies": {"config", "schedule"},
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
-    "proof": {"backend", "costs", "geometry", "model"},
-    "render": {"config", "diagnostics", "hardware", "search"},
+    "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
+    "doctor": {"backend", "proof"},
+    "render": {"codes", "config", "diagnostics", "document", "hardware", "search"},
 }
 MLX_ROOMS = {"backend", "model", "proof"}
 

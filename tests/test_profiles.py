@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import elmcfg
+from elmcfg.diagnostics import has_errors
 from elmcfg.profiles import PROFILES, cosine, plateaus, profile
 from elmcfg.scaling import scale
 
@@ -19,7 +20,7 @@ def test_every_profile_makes_a_valid_config_at_every_depth(name: str, layers: in
     if layers < SHALLOWEST.get(name, 2):
         return
     config = scale(num_transformer_layers=layers, model_dim=512, profile=name)
-    assert elmcfg.validate(config.model_dump(mode="json", exclude_none=True)) == []
+    assert not has_errors(elmcfg.validate(config.model_dump(mode="json", exclude_none=True)))
 
 
 @pytest.mark.parametrize("name", ["crown", "framed", "reverse", "vanilla"])

@@ -24,7 +24,7 @@ def matches(wanted: str, got: str) -> bool:
 
 def test_there_is_an_example_of_every_command() -> None:
     assert [shlex.split(command)[1] for command, _ in EXAMPLES] == [
-        *("validate", "scale", "show", "build-and-run")
+        *("validate", "scale", "scale", "show", "diff", "build-and-run")
     ]
 
 
@@ -69,4 +69,4 @@ def test_the_picture_is_of_what_the_command_prints(
         shown = re.sub(r"<[^>]*>|&#160;|\s", "", picture.partition('-matrix">')[2])
         shown = shown.replace("&gt;", ">").replace("&quot;", '"').replace("&#x27;", "'")
         for line in printed.splitlines():
-            assert re.sub(r"\s", "", line) in shown, "run 'make picture' to draw it again"
+            assert re.sub(r"\s", "", line) in shown, "run 'make generated' to draw it again"

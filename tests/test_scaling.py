@@ -11,6 +11,7 @@ from oracles import RELEASED
 
 import elmcfg
 from elmcfg import strategies
+from elmcfg.diagnostics import has_errors
 from elmcfg.geometry import geometry
 from elmcfg.infer import infer
 from elmcfg.scaling import recipe, scale, select_layers
@@ -136,7 +137,7 @@ def test_designs_of_a_search_have_as_many_parameters_in_mlx() -> None:
     assert len(result.designs) == 6
     for design in result.designs:
         config = config_of(design, space.schedule, keys)
-        assert elmcfg.validate(config.model_dump(mode="json", exclude_none=True)) == []
+        assert not has_errors(elmcfg.validate(config.model_dump(mode="json", exclude_none=True)))
         model: Any = elmcfg.build(config)
         arrays = mlx.tree_flatten(model.parameters())
         counted = sum(math.prod(array.shape) for _, array in arrays)

@@ -18,7 +18,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads(COMMITTED))
 
 
 def test_the_committed_schema_is_what_the_models_generate() -> None:
-    assert schema.text() == COMMITTED, "run 'make schemas' to write it again"
+    assert schema.text() == COMMITTED, "run 'make generated' to write it again"
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -48,3 +48,17 @@ def test_every_valid_config_satisfies_it(values: dict[str, object]) -> None:
 def test_what_one_key_can_say_alone_is_checked(change: dict[str, object]) -> None:
     values = yaml.safe_load(shipped()["tiny"].read_text()) | change
     assert not VALIDATOR.is_valid(values)
+
+
+def test_every_example_fits_its_key() -> None:
+    whole = json.loads(COMMITTED)
+    seen = 0
+    for holder in (whole, whole["$defs"]["Schedule"]):
+        for key, field in holder["properties"].items():
+            fits = jsonschema.Draft202012Validator({"$defs": whole["$defs"], **field})
+            for example in field.get("examples", ()):
+                seen += 1
+                assert fits.is_valid(example), (key, example)
+            alone = {"const", "enum", "$ref"} & field.keys() or field.get("type") == "boolean"
+            assert alone or field.get("examples"), key
+    assert seen > 20

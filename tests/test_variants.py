@@ -35,7 +35,7 @@ def test_the_uniform_baseline_is_uniform_and_of_the_same_size() -> None:
     layers = geometry(load("uniform-270m")).layers
     assert len({(x.num_query_heads, x.num_kv_heads, x.ffn_dim) for x in layers}) == 1
     ratio = cost(load("uniform-270m")).parameters.total / 271_527_168
-    assert abs(ratio - 1) < 0.004
+    assert abs(ratio - 1) < 0.005
 
 
 def _olmo_custom(qkv: list[float], ffn: list[float], frame: bool) -> tuple[list[int], list[int]]:

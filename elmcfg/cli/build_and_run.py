@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from elmcfg.backend import BackendError
+from elmcfg.cli.checklist import Checklist
 from elmcfg.cli.common import (
     config_argument,
     fail,
@@ -17,99 +20,158 @@ from elmcfg.cli.common import (
     quiet_option,
     say,
 )
-from elmcfg.config import Config
+from elmcfg.cli.many import is_many, prove_many
+from elmcfg.cli.quantities import BYTES, SECONDS
 from elmcfg.costs import DTYPE_BYTES
-from elmcfg.proof import CHECKS, NotEnoughMemoryError, Report, prove
-from elmcfg.render import machine, tables
+from elmcfg.proof import CHECKS, Child, NotEnoughMemoryError, Options, Report
+from elmcfg.render import proof
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
 
 
 def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        width = max(len(check.name) for check in CHECKS)
-        say("\n".join(f"{check.name.ljust(width)}  {check.description}" for check in CHECKS))
+        say(proof.checks(CHECKS))
         ctx.exit()
 
 
 @click.command("build-and-run")
-@click.argument("source", metavar="CONFIG")
+@click.argument("sources", metavar="CONFIG...", nargs=-1)
 @click.option("--shapes-only", is_flag=True, help="Evaluate nothing: needs no memory and no time.")
 @click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    show_default=True,
+    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True,
     help="Where to run.",
-)
+)  # fmt: skip
 @click.option(
-    "--dtype",
-    type=click.Choice(list(DTYPE_BYTES)),
-    default="float32",
-    show_default=True,
+    "--dtype", type=click.Choice(list(DTYPE_BYTES)), default="float32", show_default=True,
     help="Type of the weights.",
-)
+)  # fmt: skip
 @click.option(
-    "--seq-len",
-    type=click.IntRange(min=1),
+    "--seq-len", type=click.IntRange(min=1),
     help="Tokens per sequence.  [default: 128, or the context length if that is shorter]",
-)
+)  # fmt: skip
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Sequences."
 )
 @click.option(
-    "--seed",
-    type=click.IntRange(min=0, max=2**64 - 1),
-    default=0,
-    show_default=True,
+    "--seed", type=click.IntRange(min=0, max=2**64 - 1), default=0, show_default=True,
     help="Of weights and tokens.",
-)
+)  # fmt: skip
 @click.option("--check", multiple=True, metavar="NAME", help="Run only this check; repeatable.")
 @click.option("--skip", multiple=True, metavar="NAME", help="Leave this check out; repeatable.")
 @click.option(
-    "--list-checks",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_checks,
+    "--timeout", type=SECONDS, default="30min", show_default=True,
+    help="Most time for each config; a proof that takes longer is ended and has failed.",
+)  # fmt: skip
+@click.option(
+    "--max-memory", type=BYTES,
+    help="Most memory: what needs more is refused, what takes more is ended.",
+)  # fmt: skip
+@click.option(
+    "--save", "folder", type=click.Path(path_type=Path), metavar="DIR",
+    help="Write the proven model, with random weights, as a folder that mlx-lm loads.",
+)  # fmt: skip
+@click.option(
+    "--list-checks", is_flag=True, is_eager=True, expose_value=False, callback=_list_checks,
     help="Show the checks and what each proves.",
-)
+)  # fmt: skip
 @format_option("text", "json")
 @quiet_option
-def command(source: str, format_: str, quiet: bool, **options: Any) -> None:
+def command(
+    sources: tuple[str, ...],
+    format_: str,
+    quiet: bool,
+    timeout: float,
+    folder: Path | None,
+    **options: Any,
+) -> None:
     """Build the MLX model of a config with random weights, run it, and prove it.
 
-    It must have the tensors of the released checkpoints, as many parameters as the closed form
-    says, the right shape in every layer, finite numbers, and the same logits with and without a
-    KV cache. A model that does not fit into memory is refused before it is built.
+    It must have the tensors of the released checkpoints, compute what the papers' formulas say,
+    and give the same in pieces, in batches, from disk and in other dtypes; --list-checks lists
+    all that is looked at. The proof runs in a process of its own: a crash, a hang or too much
+    memory there is a failed check. A model that does not fit is refused before it is built.
+
+    Several configs, or a folder of them, are proven side by side, with one row each.
 
     \b
     Examples:
       elmcfg build-and-run tiny
       elmcfg build-and-run openelm-3b --shapes-only
       elmcfg build-and-run config.json --dtype bfloat16 --seq-len 512
-      elmcfg build-and-run mine.yaml --skip cache --format json
+      elmcfg build-and-run mine.yaml --skip gradient --format json
+      elmcfg build-and-run variants/ --timeout 60s --max-memory 8GiB
+      elmcfg build-and-run mine.yaml --save my-model
 
     Exit codes: 0 proven, 1 not proven or does not fit, 2 called wrongly.
     """
-    config = config_argument(source)
-    report = _prove(config, quiet, options)
-    if format_ == "json":
+    job = Job(_options(options), timeout, folder, format_ == "json", quiet)
+    if not sources:
+        raise click.UsageError("name at least one file, folder or shipped variant")
+    if is_many(sources):
+        if folder is not None:
+            raise click.UsageError("--save takes one config")
+        passed = prove_many(sources, job.options, timeout, as_json=job.as_json, quiet=quiet)
+    else:
+        passed = _prove_one(sources[0], job)
+    sys.exit(0 if passed else 1)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for."""
+
+    options: Options
+    timeout: float
+    folder: Path | None
+    as_json: bool
+    quiet: bool
+
+
+def _options(given: dict[str, Any]) -> Options:
+    if given["max_memory"] is not None:
+        given["max_memory"] = int(given["max_memory"])
+    try:
+        return Options(**given)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _prove_one(source: str, job: Job) -> bool:
+    with Child() as child:
+        child.start()  # It imports what it needs while the config is read here.
+        config = config_argument(source)
+        report = _proven(config, job, child)
+    if job.as_json:
+        from elmcfg.render import machine
+
         say(machine.text(machine.proof(config, report)))
     else:
-        say(tables.report(report, out_style()))
-    sys.exit(0 if report.passed else 1)
+        say(proof.verdict(report, out_style()))
+    return report.passed
 
 
-def _prove(config: Config, quiet: bool, options: dict[str, Any]) -> Report:
-    names = {key: options.pop(key) or None for key in ("check", "skip")}
+def _proven(config: Config, job: Job, child: Child) -> Report:
+    """The report; a model that has passed is saved where that was asked for."""
+    show = Checklist(results=not job.as_json, running=not job.quiet)
     try:
-        return prove(
-            config,
-            check=names["check"],
-            skip=names["skip"] or (),
-            progress=None if quiet else lambda step: note(f"elmcfg: {step} ..."),
-            **options,
-        )
-    except (BackendError, NotEnoughMemoryError) as error:
+        if job.folder is None:
+            return child.prove(config, job.options, timeout=job.timeout, progress=show)
+        from elmcfg.proof.saving import save
+
+        with save(config, job.options, job.folder, child, job.timeout) as write:
+            report = child.prove(config, job.options, timeout=job.timeout, progress=show)
+            if report.passed:
+                write()
+        if report.passed:
+            note(f"elmcfg: wrote {job.folder}")
+        return report
+    except BrokenPipeError:  # The reader of our output has gone.
+        raise
+    except (BackendError, NotEnoughMemoryError, OSError) as error:
         fail(str(error), 1)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    finally:
+        show.clear()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from elmcfg.diagnostics import Diagnostic
-from elmcfg.document import Document
 from elmcfg.linter import check
 from elmcfg.render import frames
 from elmcfg.render.style import Style, wants_colour
@@ -18,6 +16,8 @@ from elmcfg.sources import SourceNotFoundError, read
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
+    from elmcfg.diagnostics import Diagnostic
+    from elmcfg.document import Document
 
 Function = Callable[..., None]
 
@@ -46,13 +46,13 @@ def out_style() -> Style:
     return Style(colour=wants_colour(sys.stdout))
 
 
-def say(text: str) -> None:
-    """A result, on standard output."""
+def say(text: str, *, err: bool = False) -> None:
+    """A result, on standard output; on standard error where something else has that."""
     try:
-        click.echo(text, color=True)
+        click.echo(text, color=True, err=err)
     except UnicodeEncodeError:
-        encoding = sys.stdout.encoding or "ascii"
-        click.echo(text.encode(encoding, "replace").decode(encoding), color=True)
+        encoding = (sys.stderr if err else sys.stdout).encoding or "ascii"
+        click.echo(text.encode(encoding, "replace").decode(encoding), color=True, err=err)
 
 
 def note(text: str) -> None:
@@ -66,10 +66,10 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def framed(found: list[Diagnostic], documents: list[Document], style: Style) -> str:
-    """Findings in frames of source lines."""
-    texts = {document.path: document.text for document in documents}
-    return frames.diagnostics(found, lambda path: texts.get(path, ""), style, width())
+def framed(document: Document, found: Sequence[Diagnostic]) -> str:
+    """Findings of a document in frames of its lines, for standard error."""
+    style = Style(colour=wants_colour(sys.stderr))
+    return frames.diagnostics(found, document.lines, style, width())
 
 
 def config_argument(source: str) -> Config:
@@ -88,7 +88,7 @@ def document_argument(source: str) -> tuple[Config, Document]:
         fail(str(error), 2)
     config, found = check(document)
     if config is None:
-        note(framed(found, [document], Style(colour=wants_colour(sys.stderr))))
+        note(framed(document, found))
         fail(f"{document.path} is not a valid config", 1)
     if document.assumed:
         note(assumptions(config, document))

@@ -93,7 +93,7 @@ def command(
             config,
             Path(target),
             form,
-            checkpoint=None if source == "-" else checkpoint_of(Path(source)),
+            checkpoint=None if source == "-" else checkpoint_of(source),
             options=_options(options, force),
         )
     except FileExistsError:

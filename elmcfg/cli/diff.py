@@ -7,7 +7,7 @@ import dataclasses
 import click
 
 from elmcfg.cli.common import document_argument, format_option, out_style, say
-from elmcfg.comparison import compare
+from elmcfg.differences import compare
 from elmcfg.render import beside, machine
 
 

@@ -19,6 +19,7 @@ _COMMANDS = {
     "diff": "elmcfg.cli.diff",
     "convert": "elmcfg.cli.convert",
     "explain": "elmcfg.cli.explain",
+    "doctor": "elmcfg.cli.doctor",
 }
 _SUMMARIES = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
@@ -28,6 +29,7 @@ _SUMMARIES = {
     "diff": "Show what two configs differ in, by layer and in cost.",
     "convert": "Write a model in the form that another program reads.",
     "explain": "Explain a diagnostic code.",
+    "doctor": "Say what this machine has for building models, and what it lacks.",
 }
 
 

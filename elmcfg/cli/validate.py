@@ -3,72 +3,156 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import click
 
-from elmcfg.cli.common import fail, format_option, framed, out_style, quiet_option, say
-from elmcfg.diagnostics import Diagnostic, Severity, has_errors
-from elmcfg.document import Document
-from elmcfg.linter import diagnose
+from elmcfg import portability, settings
+from elmcfg.checking import Checked, Fixing, Tally, Task, check
+from elmcfg.cli.common import fail, note, quiet_option, say, width
+from elmcfg.document import write_back
 from elmcfg.render import frames
-from elmcfg.sources import SourceNotFoundError, discover
+from elmcfg.render.reports import FORMATS, View, report_of
+from elmcfg.render.style import Style, wants_colour
+from elmcfg.sources import NO_CONFIGS, STDIN, Input, SourceNotFoundError, find, is_folder
 
 
 @click.command("validate")
 @click.argument("paths", nargs=-1, metavar="[CONFIG]...")
-@format_option("text", "json")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True,
+    help="Form of the output.",
+)  # fmt: skip
+@click.option(
+    "--target", "targets", multiple=True, metavar="PROGRAM",
+    help=f"Say what this program would do with it: {', '.join(portability.TARGETS)}, or all.",
+)  # fmt: skip
+@click.option(
+    "--weights", type=click.Path(exists=True, path_type=Path),
+    help="Hold the config against this checkpoint: a safetensors file, an index, or a folder.",
+)  # fmt: skip
+@click.option("--fix", "fixing", flag_value="write", help="Mend what can be mended safely.")
+@click.option("--diff", "fixing", flag_value="diff", help="Show what --fix would change.")
+@click.option("--unsafe-fixes", is_flag=True, help="Also mend what may change the model.")
+@click.option("--select", multiple=True, metavar="CODE,...", help="Report only these codes.")
+@click.option("--ignore", multiple=True, metavar="CODE,...", help="Do not report these codes.")
+@click.option(
+    "--per-file-ignores", multiple=True, metavar="PATTERN:CODE,...",
+    help="Do not report these codes in these files.",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="Count warnings as errors.")
+@click.option(
+    "--stdin-filename", "stdin_name", default="<stdin>", metavar="NAME",
+    help="What to call standard input.",
+)  # fmt: skip
 @quiet_option
-def command(paths: tuple[str, ...], format_: str, quiet: bool) -> None:
+def command(paths: tuple[str, ...], **flags: Any) -> None:
     """Check configs, and show every problem at its line and column with a remedy.
 
-    A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs), - for
-    standard input, or the name of a shipped variant. A hub config.json is valid as it stands.
+    A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs, without
+    what .gitignore names), a pattern such as '**/*.yaml', - for standard input, or the name of a
+    shipped variant. A hub config.json is valid as it stands, and is held against the safetensors
+    files beside it.
+
+    CODE is a code, such as ELM409, or the beginning of one: ELM4 is all advice. [tool.elmcfg] in
+    pyproject.toml holds the same settings, and in YAML a comment leaves a finding out:
+    "# elmcfg: ignore[ELM409] reason".
 
     \b
     Examples:
       elmcfg validate config.json
       elmcfg validate variants/ my-model/config.json
+      elmcfg validate --target all openelm-270m
+      elmcfg validate --weights my-model/ edited.yaml
+      elmcfg validate --diff .
+      elmcfg validate --format sarif . > elmcfg.sarif
       elmcfg scale --layers 16 --model-dim 1280 | elmcfg validate -
-      elmcfg validate --format json . > findings.json
 
-    Exit codes: 0 no errors, 1 errors, 2 no such file or nothing to check.
+    Exit codes: 0 no errors, 1 errors (with --diff: changes), 2 no such file or nothing to check.
     """
     if not paths:
-        raise click.UsageError("name at least one file, folder or shipped variant")
-    documents, found, missing = _check_all(paths)
-    if format_ == "json":
-        from elmcfg.render import machine  # its other results need the models
+        raise click.UsageError("name at least one file, folder, pattern or shipped variant")
+    task = _task(flags)
+    inputs, lacking = _inputs(paths, flags["stdin_name"])
+    tally = Tally()
+    results = tally.watch(_written(check(inputs, task), task, lacking), dict(lacking))
+    _show(results, tally, flags, aside=task.fixing is Fixing.WRITE and STDIN in paths)
+    empty = [path for path in paths if is_folder(path) and path not in tally.folders]
+    if problems := [*lacking.values(), *(f"{path}: {NO_CONFIGS}" for path in empty)]:
+        # A file that is not there is a call gone wrong, not a config gone wrong.
+        fail("\n".join(problems), 2)
+    sys.exit(1 if tally.errors or (tally.fixed and task.fixing is Fixing.DIFF) else 0)
 
-        say(machine.text(machine.diagnostics(found, len(documents))))
-    else:
-        _print(found, documents, quiet)
-    if missing:
-        fail("\n".join(missing), 2)
-    # A file that is not there is a call gone wrong, not a config gone wrong.
-    sys.exit(1 if has_errors(found) else 0)
+
+def _task(flags: Mapping[str, Any]) -> Task:
+    try:
+        wanted = settings.load(Path.cwd()).extended(
+            targets=flags["targets"],
+            select=flags["select"],
+            ignore=flags["ignore"],
+            per_file_ignores=flags["per_file_ignores"],
+            strict=flags["strict"],
+        )
+        wanted = replace(wanted, targets=portability.targets(wanted.targets))
+    except ValueError as error:
+        fail(str(error), 2)
+    fixing = Fixing(flags["fixing"] or Fixing.NONE)
+    return Task(wanted, flags["weights"], fixing, flags["unsafe_fixes"])
 
 
-def _check_all(paths: tuple[str, ...]) -> tuple[list[Document], list[Diagnostic], list[str]]:
-    documents: list[Document] = []
-    found: list[Diagnostic] = []
-    missing: list[str] = []
+def _inputs(paths: Iterable[str], stdin_name: str) -> tuple[list[Input], dict[str, str]]:
+    """The files that the arguments stand for, each once, sorted; and what is wrong with others."""
+    found: dict[str, Input] = {}
+    lacking: dict[str, str] = {}
     for path in paths:
         try:
-            for document in discover([path]):
-                documents.append(document)
-                found += diagnose(document)
+            for item in find(path, stdin_name):
+                before = found.get(item.shown, item)
+                found[item.shown] = replace(
+                    item,
+                    folders=(*before.folders, *item.folders),
+                    named=before.named or item.named,
+                )
         except SourceNotFoundError as error:
-            missing.append(str(error))
-            message, remedy = "no such file, shipped variant or folder with configs", "check it"
-            found.append(Diagnostic(path, None, "ELM001", Severity.ERROR, (), message, remedy))
-    return documents, sorted(found, key=lambda d: d.sort_key), missing
+            lacking[path] = str(error)
+    return sorted(found.values(), key=lambda item: item.shown), lacking
 
 
-def _print(found: list[Diagnostic], documents: list[Document], quiet: bool) -> None:
-    style = out_style()
-    if found:
-        say(framed(found, documents, style))
-    if not quiet:
-        errors = sum(d.severity is Severity.ERROR for d in found)
-        warnings = sum(d.severity is Severity.WARNING for d in found)
-        say(frames.summary(len(documents), errors, warnings, style))
+def _written(results: Iterable[Checked], task: Task, lacking: dict[str, str]) -> Iterator[Checked]:
+    """The same, with what was mended written back, and standard input to standard output."""
+    for checked in results:
+        yield checked
+        if task.fixing is not Fixing.WRITE:
+            continue
+        if checked.input.path is None:
+            say(checked.text.removesuffix("\n"))
+        elif checked.before is not None:
+            try:
+                write_back(Path(checked.input.path), checked.before, checked.text)
+            except OSError as error:
+                shown = checked.input.shown
+                lacking[shown] = f"{shown}: not mended: {error.strerror or error}"
+
+
+def _show(
+    results: Iterable[Checked], tally: Tally, flags: Mapping[str, Any], *, aside: bool
+) -> None:
+    """The report, and its closing line for people.
+
+    Args:
+        results: What was checked.
+        tally: Counts them.
+        flags: Of the command.
+        aside: Whether standard output is taken, by a mended text.
+    """
+    form = "diff" if flags["fixing"] == Fixing.DIFF else flags["form"]
+    view = View(Style(colour=wants_colour(sys.stderr if aside else sys.stdout)), width())
+    for piece in report_of(form)(results, view):
+        say(piece, err=aside)
+    if not flags["quiet"] and form in ("text", "concise"):
+        say(frames.summary(tally, view.style), err=aside)
+    if not flags["quiet"] and (remedies := frames.remedies(tally)):
+        note(remedies)

@@ -5,16 +5,9 @@ them the :class:`~elmcfg.diagnostics.Span` of each. Problems of the text itself 
 keys, limits) come back in the document, never as exceptions. Nothing in a file is ever executed.
 """
 
-from elmcfg.document.reading import (
-    Document,
-    Format,
-    decode,
-    guess_format,
-    parse,
-    read_bytes,
-    unreadable,
-)
-from elmcfg.document.writing import dump_yaml, new_file, write_atomically
+from elmcfg.document.lines import Format
+from elmcfg.document.reading import Document, decode, guess_format, parse, read_bytes, unreadable
+from elmcfg.document.writing import dump_yaml, new_file, write_atomically, write_back
 
 __all__ = [
     "Document",
@@ -27,4 +20,5 @@ __all__ = [
     "read_bytes",
     "unreadable",
     "write_atomically",
+    "write_back",
 ]

@@ -14,8 +14,10 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # undocumente
 from typing import Any
 
 from elmcfg.diagnostics import Loc, Span
+from elmcfg.document.lines import Format, Lines
 from elmcfg.document.tree import (
     MAX_DEPTH,
+    MAX_KEYS,
     MAX_VALUES,
     TextProblem,
     Tree,
@@ -23,6 +25,8 @@ from elmcfg.document.tree import (
     duplicate_key,
     number_too_long,
     too_deep,
+    too_many_keys,
+    too_many_values,
 )
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -72,8 +76,9 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.count = 0
         self.tree = Tree()
-        self.lines = [0, *(m.end() for m in re.finditer("\n", text))]
+        self.lines = Lines(text, Format.JSON).starts
 
     def span(self, start: int, end: int) -> Span:
         first = bisect_right(self.lines, start)
@@ -101,10 +106,9 @@ class _Reader:
     def value(self, loc: Loc, depth: int) -> Any:
         char = self.skip()
         start = self.at
-        if len(self.tree.values) >= MAX_VALUES:
-            raise UnusableTextError(
-                TextProblem("ELM004", self.span(start, start + 1), f"over {MAX_VALUES:,} values")
-            )
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise too_many_values(self.span(start, start + 1))
         if depth > MAX_DEPTH:
             raise too_deep(self.span(start, start + 1))
         # Reserved now, so that values count in the order of the text.
@@ -122,6 +126,7 @@ class _Reader:
 
     def mapping(self, loc: Loc, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
+        keys = 0
         self.at += 1
         if self.skip() == "}":
             self.at += 1
@@ -137,11 +142,12 @@ class _Reader:
             if self.skip() != ":":
                 raise self.error(f"a colon is expected after the key {key!r}")
             self.at += 1
+            keys += 1
+            if keys > MAX_KEYS:
+                raise too_many_keys(key_span)
             inner = (*loc, key)
             if key in result:
-                self.tree.problems.append(
-                    duplicate_key(key, inner, key_span, self.tree.keys[inner])
-                )
+                duplicate_key(self.tree, key, inner, key_span, result[key])
             self.tree.keys[inner] = key_span
             result[key] = self.value(inner, depth + 1)
             if self.separator("}"):

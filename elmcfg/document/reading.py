@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from elmcfg.diagnostics import Diagnostic, Loc, Severity, Span
 from elmcfg.document import json_reader
-from elmcfg.document.tree import MAX_BYTES, TextProblem, Tree
+from elmcfg.document.lines import Format, Lines
+from elmcfg.document.tree import MAX_BYTES, MAX_DEPTH, MAX_KEYS, MAX_VALUES, TextProblem, Tree
 
-
-class Format(StrEnum):
-    """The two notations of a config."""
-
-    YAML = "yaml"
-    JSON = "json"
+# Opening a named pipe would wait for a writer that may never come.
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(slots=True)
@@ -42,19 +39,42 @@ class Document:
     assumed: tuple[str, ...] = ()
     _locate: Callable[[], Tree] = field(repr=False, default=Tree)
     _tree: Tree | None = field(repr=False, default=None)
+    _lines: Lines | None = field(repr=False, default=None)
+
+    @property
+    def tree(self) -> Tree:
+        """The values with their places; read when they are first asked for."""
+        if self._tree is None:
+            self._tree = self._locate()
+        return self._tree
+
+    @property
+    def lines(self) -> Lines:
+        """The lines of the text; found when they are first asked for."""
+        if self._lines is None:
+            self._lines = Lines(self.text, self.format)
+        return self._lines
+
+    def value(self, loc: Loc) -> Any:
+        """The value at a path; ``None`` where there is none."""
+        node: Any = self.data
+        for part in loc:
+            try:
+                node = node[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return node
 
     def span(self, loc: Loc, *, of_key: bool = False) -> Span | None:
         """Place of a value, or of its key; of the nearest enclosing one where it has none.
 
         The whole document has no place of its own: pointing at all of a file points at nothing.
         """
-        if self._tree is None:
-            self._tree = self._locate()
         while loc:
-            if of_key and loc in self._tree.keys:
-                return self._tree.keys[loc]
-            if loc in self._tree.values:
-                return self._tree.values[loc]
+            if of_key and loc in self.tree.keys:
+                return self.tree.keys[loc]
+            if loc in self.tree.values:
+                return self.tree.values[loc]
             loc = loc[:-1]
         return None
 
@@ -84,15 +104,39 @@ def parse(text: str, path: str, format: Format | None = None) -> Document:  # no
         )
         return _document(path, text, notation, Tree(problems=[problem], fatal=True))
     if notation is Format.JSON:
+        return _read_json(text, path)
+    return _read_yaml(text, path)
+
+
+def _read_json(text: str, path: str) -> Document:
+    # json has no limits of its own; what could exceed ours is left to the careful reader.
+    if text.count(",") < MAX_VALUES and text.count("[") + text.count("{") <= MAX_DEPTH:
         try:
             data = json_reader.fast_loads(text)
+            fits = not isinstance(data, dict) or len(data) <= MAX_KEYS
         except (ValueError, RecursionError):
-            return _document(path, text, notation, json_reader.read(text))
-        return _document(path, text, notation, Tree(data=data), lambda: json_reader.read(text))
-    # Imported here: a JSON config is checked without paying for PyYAML.
-    from elmcfg.document import yaml_reader
+            fits = False
+        if fits:
+            locate = lambda: json_reader.read(text)  # noqa: E731
+            return _document(path, text, Format.JSON, Tree(data=data), locate)
+    return _document(path, text, Format.JSON, json_reader.read(text))
 
-    return _document(path, text, notation, yaml_reader.read(text))
+
+def _read_yaml(text: str, path: str) -> Document:
+    def locate() -> Tree:
+        # Imported here: a clean file is checked without paying for PyYAML.
+        from elmcfg.document import yaml_reader
+
+        return yaml_reader.read(text)
+
+    # Here too, what only YAML needs.
+    from elmcfg.document import plain_yaml
+
+    if text.count(",") + text.count("\n") < MAX_VALUES:
+        data = plain_yaml.read(text)
+        if data is not None and len(data) <= MAX_KEYS:
+            return _document(path, text, Format.YAML, Tree(data=data), locate)
+    return _document(path, text, Format.YAML, locate())
 
 
 def _document(
@@ -138,7 +182,7 @@ def unreadable(path: str, message: str, remedy: str, code: str = "ELM001") -> Do
 def decode(raw: bytes, path: str) -> Document:
     """Read bytes: they must be UTF-8, with or without a byte order mark."""
     if len(raw) > MAX_BYTES:
-        return _too_large(path, len(raw))
+        return _too_large(path)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return unreadable(path, "the file is UTF-16, not UTF-8", "save it as UTF-8")
     try:
@@ -170,31 +214,41 @@ def decode(raw: bytes, path: str) -> Document:
 def read_bytes(path: Path, shown: str) -> Document:
     """Read a file, which may be missing, unreadable, or no file at all."""
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            return unreadable(shown, "this is a folder", "name a file in it")
-        if not stat.S_ISREG(status.st_mode):
-            return unreadable(
-                shown, "not a regular file", "name a file, or use - for standard input"
-            )
-        if status.st_size > MAX_BYTES:
-            return _too_large(shown, status.st_size)
-        raw = path.read_bytes()
+        raw = _bytes(path)
     except FileNotFoundError:
         return unreadable(
             shown, "no such file", "check the path; 'elmcfg show' lists shipped names"
         )
+    except IsADirectoryError:
+        return unreadable(shown, "this is a folder", "name a file in it")
     except OSError as error:
-        return unreadable(shown, f"cannot be read: {error.strerror}", "check the permissions")
+        return unreadable(
+            shown, f"cannot be read: {error.strerror or error}", "check the permissions"
+        )
     except ValueError as error:
         return unreadable(shown, f"not a usable path: {error}", "")
+    if raw is None:
+        return unreadable(shown, "not a regular file", "name a file, or use - for standard input")
     return decode(raw, shown)
 
 
-def _too_large(path: str, size: int) -> Document:
+def _bytes(path: Path) -> bytes | None:
+    """The bytes, a few more than are allowed at most; ``None`` for a pipe, a device and so on."""
+    handle = os.open(path, os.O_RDONLY | _NO_WAITING | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb", buffering=0) as stream:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        # A file may grow while it is read, and those in /proc say that they are empty.
+        return stream.readall() if status.st_size <= MAX_BYTES else stream.read(MAX_BYTES + 1)
+
+
+def _too_large(path: str) -> Document:
     return unreadable(
         path,
-        f"the file has {size:,} bytes; configs have at most {MAX_BYTES:,}",
+        f"the file is too large: configs have at most {MAX_BYTES:,} bytes",
         "is this a weights file or a log?",
         code="ELM004",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,8 +40,6 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     if path.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, "the file exists already", str(path))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "this is a folder", str(path))
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)
@@ -47,10 +47,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
-        # mkstemp's mode is private; a config gets what the user's umask gives any new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(_mode(path))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -70,3 +67,36 @@ def write_atomically(path: Path, text: str, *, overwrite: bool = False) -> None:
     """
     with new_file(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_back(path: Path, before: str, after: str) -> None:
+    """Replace the text of a file that was read, as a whole or not at all.
+
+    A byte order mark, the permissions and, where the path is a link, the link stay.
+
+    Args:
+        path: The file.
+        before: The text that was read from it.
+        after: The text that it gets.
+
+    Raises:
+        OSError: If it may not be written, or is no longer what was read.
+    """
+    target = path.resolve()
+    raw = target.read_bytes()
+    if raw.decode("utf-8-sig", "replace") != before:
+        raise OSError("it has changed meanwhile")
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+    mark = "\ufeff" if raw.startswith(codecs.BOM_UTF8) else ""
+    write_atomically(target, mark + after, overwrite=True)
+
+
+def _mode(path: Path) -> int:
+    """The permissions of a file that is replaced, or what the umask gives a new one."""
+    # mkstemp's mode is private.
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

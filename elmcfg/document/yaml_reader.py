@@ -18,6 +18,8 @@ from yaml.resolver import Resolver
 from elmcfg.diagnostics import Loc, Span
 from elmcfg.document.tree import (
     MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_KEYS,
     MAX_VALUES,
     TextProblem,
     Tree,
@@ -25,6 +27,8 @@ from elmcfg.document.tree import (
     duplicate_key,
     number_too_long,
     too_deep,
+    too_many_keys,
+    too_many_values,
 )
 
 # The C parser is several times faster; a PyYAML built without libyaml has only the other.
@@ -35,6 +39,7 @@ _CORE_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")
 )
 _MERGE = "<<"
+_MAX_BASE_60 = 100
 
 
 def read(text: str) -> Tree:
@@ -101,8 +106,10 @@ class _Open:
     start: Any
     anchor: str | None
     first_value: int
+    keys: int = 0
     key: str | None = None
     key_span: Span | None = None
+    merging: bool = False
     merged: set[str] = field(default_factory=set)
 
 
@@ -146,14 +153,7 @@ class _Builder:
     def counted(self, size: int, span: Span) -> None:
         self.count += size
         if self.count > MAX_VALUES:
-            raise UnusableTextError(
-                TextProblem(
-                    "ELM004",
-                    span,
-                    f"over {MAX_VALUES:,} values once aliases are followed",
-                    "write the values out without aliases",
-                )
-            )
+            raise too_many_values(span)
 
     def scalar(self, event: yaml.ScalarEvent) -> None:
         span = _span(event)
@@ -224,10 +224,14 @@ class _Builder:
     def key(self, key: str, span: Span, *, plain: bool) -> None:
         top = self.stack[-1]
         top.key, top.key_span = key, span
+        top.keys += 1
+        if top.keys > MAX_KEYS:
+            raise too_many_keys(span)
         loc = (*top.loc, key)
-        merge = plain and key == _MERGE
-        if key in top.data and key not in top.merged and not merge:
-            self.tree.problems.append(duplicate_key(key, loc, span, self.tree.keys[loc]))
+        top.merging = plain and key == _MERGE
+        if key in top.data and key not in top.merged and not top.merging:
+            assert isinstance(top.data, dict)
+            duplicate_key(self.tree, key, loc, span, top.data[key])
         top.merged.discard(key)
         self.tree.keys[loc] = span
 
@@ -251,7 +255,7 @@ class _Builder:
             top.data.append(data)
             return
         key, top.key = top.key, None
-        if key == _MERGE:
+        if top.merging:
             self.merge(top, data)
         elif key is not None:
             top.data[key] = data
@@ -298,6 +302,9 @@ class _Builder:
             return _CONSTRUCTOR.construct_yaml_bool(node)
         if tag not in ("int", "float"):
             return text
+        # PyYAML takes time in the square of the length for base 60.
+        if len(text) > MAX_DIGITS or (":" in text and len(text) > _MAX_BASE_60):
+            raise number_too_long(span)
         try:
             value = (
                 _CONSTRUCTOR.construct_yaml_int(node)

@@ -28,7 +28,7 @@ _REPLACEABLE = (
 )  # fmt: skip
 
 
-class FolderError(Exception):
+class FolderError(OSError):
     """A folder cannot be written; the message says why, in one line."""
 
 
@@ -65,6 +65,8 @@ def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[P
                 _exchange(temporary, place)
             else:
                 temporary.replace(place)
+    except FolderError:
+        raise
     except OSError as error:
         raise FolderError(f"{place}: cannot be written: {error.strerror or error}") from error
     finally:

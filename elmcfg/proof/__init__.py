@@ -3,11 +3,21 @@
     registry.py     the checks by name, what each proves, and whether it needs evaluated weights
     checks/         one module per check, one function each
     subject.py      what is being proved: config, model, tokens, made once and shared by the checks
-    runner.py       prove(): arguments, memory, device, then one check after another
+    weights.py      weights that are quick to make
+    reference.py    one layer written out from the papers, for comparison
+    mlx_lm.py       mlx-lm's model, likewise
+    casting.py      a part of a model in another dtype
+    tolerance.py    how far numbers may differ, and why
+    options.py      how to prove, checked before anything starts
+    runner.py       prove(): device, memory, then one check after another, in this process
+    child.py        the same in a process of its own, which may crash, hang or overeat
+    worker.py       that process
+    fleet.py        many configs over several such processes
     memory.py       how many bytes the checks will need, and the refusal when they do not fit
     free_memory.py  how many bytes there are
     device.py       which device, and its name for people
-    report.py       the result
+    speed.py        what the device can do at best
+    report.py       the result, and what is told on the way
 
 A check's function takes the subject and returns a line of detail, or raises: ``CheckFailedError``
 with a line that says what is wrong, or anything else, which is reported as it is. A new check is a
@@ -16,18 +26,28 @@ module in ``checks/`` and a line in the registry.
 Importing this package does not import MLX; :func:`prove` does.
 """
 
+from elmcfg.proof.child import Child
 from elmcfg.proof.device import DeviceError
+from elmcfg.proof.fleet import prove_all
 from elmcfg.proof.memory import NotEnoughMemoryError
+from elmcfg.proof.options import Options
 from elmcfg.proof.registry import CHECKS, Check
-from elmcfg.proof.report import CheckResult, Report
+from elmcfg.proof.report import CheckResult, CheckStarted, Event, Progress, Report, Step
 from elmcfg.proof.runner import prove
 
 __all__ = [
     "CHECKS",
     "Check",
     "CheckResult",
+    "CheckStarted",
+    "Child",
     "DeviceError",
+    "Event",
     "NotEnoughMemoryError",
+    "Options",
+    "Progress",
     "Report",
+    "Step",
     "prove",
+    "prove_all",
 ]

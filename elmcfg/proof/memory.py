@@ -10,15 +10,25 @@ where that is another dtype:
 
     max over tensors t of  b * sum(earlier sizes) + (4 if b == 4 else 4 + b) * size(t)
 
-*While the model runs*, per check:
+*While the model runs*, per check, beside the weights, b * N, and the logits that are kept,
+b * T * V with T = B * L tokens (S is the lesser of L and 16; M the parameters of the largest layer;
+E = V * D, and twice that where the head is not tied):
 
-    "forward"   b * N + max(layer, B * L * V * (2b + 1))            logits, and looking at them all
-    "cache"     b * N + layer + 16 * B * L * V + cache              logits twice, their difference
+    "forward"        max(layer, 5 * T * V, 8 * L * V)      all logits looked at; their loss
+    "reference", "position"   4 * M for 2-byte dtypes      the weights in float32
+    "cache"          max(layer, 0.7 * layer + 8.5 * T * V + cache(B, L))    a piece, its difference
+    "batch"          8 * b * S * V + cache(2, S)           five short passes
+    "generation"     max(layer, 5 * b * S * V)
+    "dtypes"         2 * M, 4 * M for 2-byte dtypes        a layer in another dtype
+    "quantization"   1.15 * M                              a layer in 8 bits, with its scales
+    "save-load"      (b + 1) * max(M, E)                   what was read, and its comparison
+    "gradient"       b * max(3.3 * V * D, 1.8 * M + 1.5 * V * D)   gradients of table and layer;
+                                                           2.2 where the head is not tied
 
-    layer  = b * B * L * max over layers of (4D                     norms and the residual stream
-                                 + 3(Q + 2K)H + QH + QL             heads; one row of scores each
-                                 + 6F, or 3F without a gate)
-    cache  = b * B * 2 * sum(K) * H * (L rounded up to 256)
+    layer        = b * T * max over layers of (4D          norms and the residual stream
+                                + 3(Q + 2K)H + QH + QL     heads; one row of scores each
+                                + 6F, or 3F without gate)
+    cache(B, L)  = b * B * 2 * sum(K) * H * (L rounded up to 256)
 
 A layer counts with all of its intermediate results: MLX allocates some ten operations ahead of the
 one that it computes. So measured peaks differ a little from run to run; they were within 15 % of
@@ -27,15 +37,27 @@ this, and for OpenELM-270M within 5 %.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from elmcfg.costs import DTYPE_BYTES
+from elmcfg.costs import DTYPE_BYTES, layer_cost
+from elmcfg.proof.subject import SHORT
 
 if TYPE_CHECKING:
     from elmcfg.geometry import Geometry, LayerShape
+    from elmcfg.proof.options import Options
+
+LARGE_CHECKS = ("gradient", "save-load")
+"""Checks that need much beside the model itself, the largest first; left out where short."""
+
+_KEEP_LOGITS = {"forward", "cache", "generation"}
 
 _CACHE_STEP = 256
+
+
+PROCESS_BYTES = 200 * 2**20
+"""What a process needs before it has made any model: interpreter, libraries, their buffers."""
 
 
 class NotEnoughMemoryError(MemoryError):
@@ -57,18 +79,70 @@ def estimate_peak_bytes(
         dtype: Name of the weights' dtype.
         seq_len: Tokens per sequence.
         batch_size: Sequences.
-        checks: Names of the checks that will run the model; with neither "forward" nor "cache"
-            nothing is allocated.
+        checks: Names of the checks that will run; those that evaluate nothing need nothing.
 
     Returns:
         Bytes.
     """
-    if not {"forward", "cache"} & set(checks):
-        return 0
     width = DTYPE_BYTES[dtype]
+    beside = _beside_weights(shape, width, seq_len, batch_size)
+    running = [beside[name] for name in checks if name in beside]
+    if not running:
+        return 0
+    kept = width * batch_size * seq_len * shape.vocab_size if _KEEP_LOGITS & set(checks) else 0
     sizes = [_product(tensor) for tensor in shape.tensor_shapes().values()]
-    running = width * sum(sizes) + _activations(shape, width, seq_len, batch_size, checks)
-    return max(_making(sizes, width), running)
+    return max(_making(sizes, width), width * sum(sizes) + kept + max(running))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which checks fit.
+
+    Attributes:
+        peak_bytes: What those that fit will need.
+        dropped: Names of the checks that do not, and why.
+    """
+
+    peak_bytes: int
+    dropped: dict[str, str]
+
+
+def plan(
+    shape: Geometry, options: Options, seq_len: int, wanted: Sequence[str], free: int | None
+) -> Plan:
+    """Leave out what does not fit and was not asked for by name; refuse what was.
+
+    Args:
+        shape: The model's geometry.
+        options: The proof's options.
+        seq_len: Tokens per sequence.
+        wanted: Names of the checks that would run.
+        free: Bytes there are; None where unknown, which refuses nothing.
+
+    Raises:
+        NotEnoughMemoryError: Naming both figures and the ways out.
+    """
+
+    def needed(checks: Collection[str]) -> int:
+        return options.overhead + estimate_peak_bytes(
+            shape,
+            dtype=options.dtype,
+            seq_len=seq_len,
+            batch_size=options.batch_size,
+            checks=checks,
+        )
+
+    limits = [limit for limit in (free, options.max_memory) if limit is not None]
+    dropped: dict[str, str] = {}
+    left = list(wanted)
+    for name in LARGE_CHECKS:
+        if name in left and name not in options.check and needed(left) > min(limits, default=2**63):
+            size = readable(needed(left))
+            dropped[name] = f"needs about {size}, there are {readable(min(limits))}"
+            left.remove(name)
+    peak = needed(left)
+    refuse_if_too_large(peak, free, options.max_memory)
+    return Plan(peak - options.overhead, dropped)
 
 
 def refuse_if_too_large(needed: int, free: int | None, max_memory: int | None) -> None:
@@ -85,7 +159,7 @@ def refuse_if_too_large(needed: int, free: int | None, max_memory: int | None) -
     for limit, what in ((max_memory, "the limit is"), (free, "free are")):
         if limit is not None and needed > limit:
             raise NotEnoughMemoryError(
-                f"running this model needs about {_readable(needed)}, {what} {_readable(limit)}; "
+                f"running this model needs about {readable(needed)}, {what} {readable(limit)}; "
                 "use --shapes-only, a smaller --dtype or a shorter --seq-len"
             )
 
@@ -99,19 +173,41 @@ def _making(sizes: list[int], width: int) -> int:
     return peak
 
 
-def _activations(
-    shape: Geometry, width: int, seq_len: int, batch_size: int, checks: Collection[str]
-) -> int:
-    tokens = batch_size * seq_len
-    logits = tokens * shape.vocab_size
+def _beside_weights(shape: Geometry, width: int, seq_len: int, batch_size: int) -> dict[str, int]:
+    """Bytes that each check needs beside the weights and the logits that are kept."""
+    tokens, short = batch_size * seq_len, min(SHORT, seq_len)
+    logits, short_logits = tokens * shape.vocab_size, short * shape.vocab_size
     layer = width * tokens * max(_channels(each, shape, seq_len) for each in shape.layers)
-    peak = max(layer, logits * (2 * width + 1))
-    if "cache" in checks:
-        capacity = -(-seq_len // _CACHE_STEP) * _CACHE_STEP
-        heads = sum(each.num_kv_heads for each in shape.layers)
-        cache = width * batch_size * 2 * heads * shape.head_dim * capacity
-        peak = max(peak, layer + logits * 16 + cache)
-    return peak
+    parameters = max(layer_cost(each, shape).parameters for each in shape.layers)
+    table = shape.vocab_size * shape.model_dim
+    per_token = 2 * width * shape.head_dim * sum(each.num_kv_heads for each in shape.layers)
+    scores = short * short * max(each.num_query_heads for each in shape.layers)
+    cast = parameters if width == 2 else 0
+    tied = shape.share_input_output_layers
+    trains = width == 4 and seq_len > 2
+    return {
+        "forward": max(layer, 5 * logits, 8 * seq_len * shape.vocab_size),
+        "reference": 4 * cast + 8 * scores + 4 * width * short * shape.model_dim,
+        "causality": 6 * width * short_logits,
+        "position": 4 * cast + 64 * shape.model_dim,
+        "cache": max(
+            layer, (7 * layer + 85 * logits) // 10 + batch_size * per_token * _in_steps(seq_len)
+        ),
+        "batch": 8 * width * short_logits + 2 * per_token * _in_steps(short),
+        "generation": max(layer, 5 * width * short_logits),
+        "dtypes": parameters * (4 if width == 2 else 2),
+        "quantization": parameters * 23 // 20,
+        "save-load": (width + 1) * max(parameters, table if tied else 2 * table),
+        "gradient": trains
+        * max((33 if tied else 22) * table, 18 * parameters + 15 * table)
+        * width
+        // 10,
+    }
+
+
+def _in_steps(tokens: int) -> int:
+    """Tokens that a cache has room for."""
+    return -(-tokens // _CACHE_STEP) * _CACHE_STEP
 
 
 def _channels(layer: LayerShape, shape: Geometry, seq_len: int) -> int:
@@ -129,7 +225,8 @@ def _product(tensor: tuple[int, ...]) -> int:
     return size
 
 
-def _readable(count: int) -> str:
+def readable(count: int) -> str:
+    """Bytes with a binary prefix, for people."""
     value = float(count)
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if value < 1024 or unit == "TiB":

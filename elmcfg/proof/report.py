@@ -1,11 +1,36 @@
-"""The result of a proof."""
+"""The result of a proof, and what is told while it runs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStarted:
+    """A check begins.
+
+    Attributes:
+        name: Its name in the registry.
+        description: What it proves, in one line.
+    """
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something within a check, or before the first one, begins.
+
+    Attributes:
+        text: What, in a few words.
+    """
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +50,11 @@ class CheckResult:
     seconds: float
 
 
+Event = CheckStarted | Step | CheckResult
+Progress = Callable[[Event], None]
+"""Called with each event as it happens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a proof found.
@@ -34,10 +64,12 @@ class Report:
         device: Where it ran, such as "cpu (AMD EPYC, OpenBLAS 0.3.31)".
         dtype: Name of the weights' dtype.
         predicted: Parameters by the closed form.
-        counted: Parameters in the built model; None where it could not be built.
+        counted: Parameters in the built model; None where it could not be built, or the process
+            that built it came to an end.
         checks: One result per registered check, in the registry's order.
         peak_memory_bytes: Most that MLX had allocated at once, beyond what it held before.
             Without evaluated weights next to nothing: shapes cost no memory.
+        estimated_memory_bytes: What the closed form expected of it (:mod:`elmcfg.proof.memory`).
         seconds: Wall time of all.
     """
 
@@ -48,4 +80,5 @@ class Report:
     counted: int | None
     checks: tuple[CheckResult, ...]
     peak_memory_bytes: int
+    estimated_memory_bytes: int
     seconds: float

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,18 @@ class CheckFailedError(Exception):
     """A check found something wrong; the message is the check's detail, one line."""
 
 
+class CheckSkippedError(Exception):
+    """A check cannot be made on this config; the message says why, in one line."""
+
+
+SHORT = 16
+"""Tokens of the sequences that are enough for most checks: their layers have their real shapes."""
+
+
+def _say_nothing(text: str) -> None:
+    """What a subject notes where nobody listens."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A config and how to run it, with everything that several checks need.
@@ -30,6 +43,7 @@ class Subject:
         seq_len: Tokens per sequence (L).
         batch_size: Sequences (B).
         seed: Of weights and tokens.
+        note: Called with a few words on what a check is about to do.
     """
 
     config: Config
@@ -37,6 +51,7 @@ class Subject:
     seq_len: int
     batch_size: int
     seed: int
+    note: Callable[[str], None] = field(default=_say_nothing, repr=False, compare=False)
 
     @cached_property
     def shape(self) -> Geometry:
@@ -56,18 +71,35 @@ class Subject:
         )
 
     @cached_property
-    def model(self) -> Model:
-        """The model, with nothing evaluated."""
-        from elmcfg.model.build import build
-
-        return build(self.config, dtype=self.dtype, seed=self.seed)
+    def short_tokens(self) -> mx.array:
+        """The beginning of the first sequence, (1, at most :data:`SHORT`)."""
+        return self.tokens[:1, :SHORT]
 
     @cached_property
+    def model(self) -> Model:
+        """The model, with nothing evaluated, and weights that are quick to make."""
+        from elmcfg.model.build import build
+        from elmcfg.proof.weights import quick_weights
+
+        model = build(self.config, dtype=self.dtype, seed=self.seed)
+        return quick_weights(model, self.config, dtype=self.dtype, seed=self.seed)
+
+    @property
     def parameters(self) -> dict[str, mx.array]:
-        """Every tensor of the model by its name, as it was built."""
+        """Every tensor of the model by its name, as it is now."""
         from mlx.utils import tree_flatten
 
         return dict(tree_flatten(self.model.parameters()))
+
+    def evaluate(self) -> None:
+        """Have the weights computed, where nothing else asks for them."""
+        self.evaluated_model  # noqa: B018
+
+    def unevaluated_copy(self) -> Model:
+        """Another model of the same config, whose weights are never computed."""
+        from elmcfg.model.build import build
+
+        return build(self.config, dtype=self.dtype)
 
     @cached_property
     def counted(self) -> int:
@@ -83,6 +115,7 @@ class Subject:
         """
         import mlx.core as mx
 
+        self.note("making the weights")
         for tensor in self.parameters.values():
             mx.eval(tensor)
         return self.model
@@ -90,11 +123,23 @@ class Subject:
     @cached_property
     def logits(self) -> mx.array:
         """Logits (B, L, vocab_size) of one pass without a cache, evaluated."""
+        return self._timed_logits[0]
+
+    @property
+    def prefill_seconds(self) -> float:
+        """Wall time of the pass that made :attr:`logits`."""
+        return self._timed_logits[1]
+
+    @cached_property
+    def _timed_logits(self) -> tuple[mx.array, float]:
         import mlx.core as mx
 
-        logits = self.evaluated_model(self.tokens)
+        model = self.evaluated_model
+        self.note(f"one pass over {self.batch_size} x {self.seq_len} tokens")
+        began = time.perf_counter()
+        logits = model(self.tokens)
         mx.eval(logits)
-        return logits
+        return logits, time.perf_counter() - began
 
 
 def expect_shape(what: str, tensor: mx.array, expected: Sequence[int]) -> None:

@@ -11,8 +11,8 @@ from elmcfg.render.style import Style
 from elmcfg.render.tables import amount, binary, columns
 
 if TYPE_CHECKING:
-    from elmcfg.comparison import Comparison
     from elmcfg.costs import Cost
+    from elmcfg.differences import Comparison
     from elmcfg.hardware import Roofline
 
 

@@ -5,68 +5,113 @@ Long lines are cut to the part around the span, since a list of 36 numbers on on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+from unicodedata import combining, east_asian_width
 
 from elmcfg.diagnostics import Diagnostic, Severity, Span
+from elmcfg.document.lines import Lines
 from elmcfg.render.style import Style
 
-_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+if TYPE_CHECKING:
+    from elmcfg.checking import Tally
+
+COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _ELLIPSIS = "…"
+# A key of three megabytes is named in full by the machine-readable forms alone.
+_MOST_OF_A_MESSAGE = 500
+# The place of a second mark, which takes part in the finding of the first.
+_RELATED = "blue"
 
 
 def diagnostics(
-    found: Iterable[Diagnostic], text_of: Callable[[str], str], style: Style, width: int
+    found: Iterable[Diagnostic],
+    lines: Lines,
+    style: Style,
+    width: int,
+    notes: Mapping[Diagnostic, str] | None = None,
 ) -> str:
-    """All findings, each in a frame.
+    """Findings in one file, each in a frame.
 
     Args:
         found: Sorted findings.
-        text_of: The text of a file, by its path.
+        lines: The text of the file.
         style: Colours.
         width: Columns of the terminal.
+        notes: A last line for some of them.
     """
-    return "\n".join(_one(d, text_of(d.path), style, width) for d in found)
+    notes = notes or {}
+    return "\n".join(_one(d, lines, style, width, notes.get(d, "")) for d in found)
 
 
-def summary(files: int, errors: int, warnings: int, style: Style) -> str:
+def summary(tally: Tally, style: Style) -> str:
     """The closing line of ``validate``."""
-    checked = f"{files} file{'s' if files != 1 else ''} checked"
-    parts = [
-        style(f"{count} {noun}{'s' if count != 1 else ''}", "bold", colour)
-        for count, noun, colour in ((errors, "error", "red"), (warnings, "warning", "yellow"))
-        if count
-    ]
-    return f"{checked}: {', '.join(parts) or style('no problems', 'bold', 'green')}"
+    severities = ((tally.errors, "error", "red"), (tally.warnings, "warning", "yellow"))
+    parts = [style(counted(n, noun), "bold", colour) for n, noun, colour in severities if n]
+    parts = parts or [style("no problems", "bold", "green")]
+    for number, what in ((tally.fixed, "mended"), (tally.suppressed, "suppressed")):
+        if number:
+            parts.append(f"{number:,} {what}")
+    return f"{counted(tally.files, 'file')} checked: {', '.join(parts)}"
 
 
-def _one(d: Diagnostic, text: str, style: Style, width: int) -> str:
-    colour = _COLOURS[d.severity]
-    head = f"{style(f'{d.severity.value}[{d.code}]', 'bold', colour)}: {style(d.message, 'bold')}"
-    place = f"{d.path}:{d.span.line}:{d.span.column}" if d.span else d.path
-    lines = text.splitlines()
+def remedies(tally: Tally) -> str:
+    """How to have findings mended, where some can be."""
+    able = ((tally.fixable, "--fix"), (tally.unsafe, "--fix --unsafe-fixes"))
+    return "; ".join(f"{n:,} can be mended with {flags}" for n, flags in able if n)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+
+
+def place(found: Diagnostic) -> str:
+    """Path, line and column, on one line whatever the path is."""
+    path = printable(found.path)
+    return f"{path}:{found.span.line}:{found.span.column}" if found.span else path
+
+
+def printable(text: str) -> str:
+    """The text with what would move a terminal's cursor, or cannot be encoded, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _one(d: Diagnostic, lines: Lines, style: Style, width: int, note: str) -> str:
+    colour = COLOURS[d.severity]
+    kind = style(f"{d.severity.value}[{d.code}]", "bold", colour)
     marks = [(d.span, d.label, colour)] if d.span else []
-    marks += [(span, label, "blue") for span, label in d.related]
+    marks += [(span, label, _RELATED) for span, label in d.related]
     marks = [m for m in marks if m[0].line <= len(lines)]
     margin = len(str(max((span.line for span, _, _ in marks), default=1)))
-    bar = style("|", "blue")
-    out = [head, f"{' ' * margin}{style('-->', 'blue')} {place}"]
+    indent, bar = " " * margin, style("|", "blue")
+    out = [
+        f"{kind}: {style(_cut(printable(d.message)), 'bold')}",
+        f"{indent}{style('-->', 'blue')} {place(d)}",
+    ]
     if marks:
-        out.append(f"{' ' * margin} {bar}")
+        out.append(f"{indent} {bar}")
     shown: int | None = None
     for span, label, mark_colour in sorted(marks, key=lambda m: m[0]):
         if shown is not None and span.line > shown + 1:
             out.append(style("." * max(margin, 3), "blue"))
-        line, mark = _line(lines[span.line - 1], span, label, width - margin - 3)
-        number = style(f"{span.line:>{margin}}", "blue")
+        line, mark = _line(lines.line(span.line), span, label, width - margin - 3)
         if span.line != shown:
-            out.append(f"{number} {bar} {line}".rstrip())
-        out.append(f"{' ' * margin} {bar} {_coloured(mark, style, mark_colour)}")
+            out.append(f"{style(f'{span.line:>{margin}}', 'blue')} {bar} {line}".rstrip())
+        out.append(f"{indent} {bar} {_coloured(mark, style, mark_colour)}")
         shown = span.line
-    if d.help:
-        if marks:
-            out.append(f"{' ' * margin} {bar}")
-        out.append(f"{' ' * margin} {style('=', 'blue')} {style('help', 'bold')}: {d.help}")
+    if marks and (d.help or note):
+        out.append(f"{indent} {bar}")
+    for word, text in (("help", _cut(printable(d.help))), ("fix", note)):
+        if text:
+            out.append(f"{indent} {style('=', 'blue')} {style(word, 'bold')}: {text}")
     return "\n".join(out) + "\n"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_OF_A_MESSAGE else text[:_MOST_OF_A_MESSAGE] + _ELLIPSIS
 
 
 def _coloured(mark: str, style: Style, colour: str) -> str:
@@ -76,7 +121,6 @@ def _coloured(mark: str, style: Style, colour: str) -> str:
 
 def _line(line: str, span: Span, label: str, room: int) -> tuple[str, str]:
     """The part of a source line around a span, and the line of marks below it."""
-    line = "".join(c if c.isprintable() else " " for c in line)
     start = span.column - 1
     end = span.end_column - 1 if span.end_line == span.line else len(line.rstrip())
     end = max(end, start + 1)
@@ -93,5 +137,13 @@ def _line(line: str, span: Span, label: str, room: int) -> tuple[str, str]:
         if cut + room < len(line):
             kept = kept[:-1] + _ELLIPSIS
         line, start, end = kept, start - cut, min(end - cut, room)
-    marks = " " * start + "^" * max(1, end - start)
+    line = "".join(c if c.isprintable() else " " for c in line)
+    marks = " " * columns(line[:start]) + "^" * max(1, columns(line[start:end]))
     return line, f"{marks} {label}".rstrip()
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: some characters take two, some none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in ("W", "F") else 1 for c in text)

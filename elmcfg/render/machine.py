@@ -111,4 +111,32 @@ def proof(config: Config, report: Report) -> dict[str, Any]:
         "checks": [dataclasses.asdict(check) for check in report.checks],
         "peak_memory_bytes": report.peak_memory_bytes,
         "seconds": report.seconds,
+        "estimated_memory_bytes": report.estimated_memory_bytes,
+    }
+
+
+def proof_of_many(
+    path: str, config: Config | None, outcome: Report | Exception | None
+) -> dict[str, Any]:
+    """One of several results: the keys of :func:`proof`, where it came from, and what went wrong.
+
+    Args:
+        path: Of the config.
+        config: None where it has errors.
+        outcome: The report, or why there is none.
+    """
+    if config is not None and outcome is not None and not isinstance(outcome, Exception):
+        return {"path": path, **proof(config, outcome), "error": None}
+    return {
+        "path": path,
+        "config": None if config is None else config_values(config),
+        "passed": False,
+        "device": None,
+        "dtype": None,
+        "parameters": {"predicted": None, "counted": None},
+        "checks": [],
+        "peak_memory_bytes": 0,
+        "seconds": 0.0,
+        "estimated_memory_bytes": 0,
+        "error": "not a valid config" if config is None else str(outcome),
     }

@@ -1,4 +1,4 @@
-"""The per-layer table, the costs, and the outcome of a proof, as text for a terminal."""
+"""The per-layer table and the costs, as text for a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from elmcfg.costs import Cost
     from elmcfg.geometry import Geometry
     from elmcfg.infer import Inference
-    from elmcfg.proof import Report
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _MOST_BAR_WIDTH = 16
@@ -187,25 +186,3 @@ def counted_layers(layers: Sequence[int]) -> str:
     if len(layers) == 1:
         return f"layer {layers[0]}"
     return f"layers {', '.join(map(str, layers[:-1]))} and {layers[-1]}"
-
-
-def report(result: Report, style: Style) -> str:
-    """A proof: one line per check, then the verdict."""
-    marks = {
-        "passed": style("passed ", "green"),
-        "failed": style("failed ", "bold", "red"),
-        "skipped": style("skipped", "dim"),
-    }
-    width = max(len(check.name) for check in result.checks)
-    lines = [
-        f"{marks[check.status]}  {check.name.ljust(width)}  {check.detail}"
-        + (style(f"  ({check.seconds:.2f} s)", "dim") if check.status != "skipped" else "")
-        for check in result.checks
-    ]
-    verdict = style("proven", "bold", "green") if result.passed else style("FAILED", "bold", "red")
-    counted = "no" if result.counted is None else f"{result.counted:,}"
-    lines.append(
-        f"{verdict}: {counted} parameters on {result.device}, {result.dtype}, "
-        f"peak {binary(result.peak_memory_bytes)}, {result.seconds:.1f} s"
-    )
-    return "\n".join(lines)

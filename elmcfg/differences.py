@@ -1,0 +1,104 @@
+"""What two models differ in: keys, layers and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from elmcfg.config import Config
+from elmcfg.costs import Cost, cost
+from elmcfg.geometry import geometry
+
+_NOT_COMPARED = {
+    "name", "description", "source", "schedule", "architectures", "auto_map",
+    "transformers_version", "qkv_multipliers", "ffn_multipliers", "num_query_heads",
+    "num_kv_heads", "num_gqa_groups",
+}  # fmt: skip
+LAYER_KEYS = ("num_query_heads", "num_kv_heads", "ffn_dim")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two models differ in.
+
+    Attributes:
+        keys: Keys of the config with another value, each with both; the lists and the recipe for
+            them are compared as layers.
+        layers: Index, and for each of :data:`LAYER_KEYS` both numbers, of the layers that differ;
+            None where a model has no such layer.
+        same_layers: How many layers are alike.
+        costs: Name, unit and both numbers of each cost, alike or not.
+    """
+
+    keys: dict[str, tuple[Any, Any]]
+    layers: tuple[tuple[int, dict[str, tuple[int | None, int | None]]], ...]
+    same_layers: int
+    costs: tuple[tuple[str, str, int, int], ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the two are the same model."""
+        return not self.keys and not self.layers
+
+
+def compare(
+    first: Config,
+    second: Config,
+    *,
+    context_length: int | None = None,
+    unknown: Collection[str] = (),
+) -> Comparison:
+    """Compare two models by what they are, not by how their files say it.
+
+    Args:
+        first: One model.
+        second: The other.
+        context_length: Tokens of context for FLOPs and KV cache; the longer of the two models'
+            own where not given.
+        unknown: Keys that are not known of one of them, and so not compared.
+    """
+    skipped = _NOT_COMPARED | set(unknown)
+    a, b = (config.model_dump(mode="json", exclude=skipped) for config in (first, second))
+    layers = [
+        {key: [getattr(layer, key) for layer in geometry(config).layers] for key in LAYER_KEYS}
+        for config in (first, second)
+    ]
+    depths = first.num_transformer_layers, second.num_transformer_layers
+    differing = []
+    for i in range(max(depths)):
+        one, other = (
+            {key: side[key][i] if i < n else None for key in LAYER_KEYS}
+            for side, n in zip(layers, depths, strict=True)
+        )
+        if one != other:
+            differing.append((i, {key: (one[key], other[key]) for key in LAYER_KEYS}))
+    context = context_length or max(first.max_context_length, second.max_context_length)
+    return Comparison(
+        keys={key: (a[key], b[key]) for key in a if a[key] != b[key]},
+        layers=tuple(differing),
+        same_layers=max(depths) - len(differing),
+        costs=tuple(
+            (name, unit, x, y)
+            for (name, unit, x), (_, _, y) in zip(
+                *(_costs(cost(c, context_length=context), context) for c in (first, second)),
+                strict=True,
+            )
+        ),
+    )
+
+
+def _costs(spent: Cost, context: int) -> list[tuple[str, str, int]]:
+    p, f = spent.parameters, spent.flops_per_token
+    return [
+        ("parameters", "", p.total),
+        ("  embedding", "", p.embedding),
+        ("  attention", "", p.attention),
+        ("  ffn", "", p.ffn),
+        ("  norm", "", p.norm),
+        ("weights", "bytes", spent.weight_bytes),
+        (f"KV cache at {context:,}", "bytes", spent.kv_cache_bytes_per_token * context),
+        ("FLOPs/token, prefill", "FLOPs", f.prefill),
+        ("FLOPs/token, decode", "FLOPs", f.decode),
+        ("FLOPs/token, training", "FLOPs", f.training),
+    ]

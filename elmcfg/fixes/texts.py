@@ -1,0 +1,53 @@
+"""Faults of the text that change no value: slips of JSON, comments that suppress nothing."""
+
+from __future__ import annotations
+
+import re
+
+from elmcfg.diagnostics import Diagnostic
+from elmcfg.document import Document, Format
+from elmcfg.document.editing import Edit
+from elmcfg.fixes.fix import Fix
+
+_PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
+_CODES = re.compile(r"\[([^\]]*)\]")
+
+
+def json_slip(document: Document, found: Diagnostic) -> Fix | None:
+    """A comma before a closing bracket, or Python's ``True``, ``False`` and ``None``."""
+    span = found.span
+    if document.format is not Format.JSON or span is None:
+        return None
+    start = document.lines.offset(span.line, span.column)
+    end = document.lines.offset(span.end_line, span.end_column)
+    word = document.text[start:end]
+    if word in _PYTHON_WORDS:
+        new = _PYTHON_WORDS[word]
+        return Fix(f"write {new}", True, (Edit(start, end, new),))
+    before = document.text[:start].rstrip()
+    if word in ("}", "]") and before.endswith(","):
+        return Fix("remove the last comma", True, (Edit(len(before) - 1, len(before), ""),))
+    return None
+
+
+def unused_comment(document: Document, found: Diagnostic) -> Fix | None:
+    """The code goes from the comment, and the comment with its last code."""
+    span = found.span
+    if span is None:
+        return None
+    start = document.lines.offset(span.line, span.column)
+    end = document.lines.offset(span.end_line, span.end_column)
+    names = _CODES.search(document.text, start, end)
+    unused = re.search(r"\bELM\d*", found.message)
+    if names is None or unused is None:
+        return None
+    left = [name.strip() for name in names[1].split(",") if name.strip().upper() != unused[0]]
+    title = f"remove the unused suppression of {unused[0]}"
+    if left:
+        return Fix(title, True, (Edit(names.start(1), names.end(1), ", ".join(left)),))
+    line_start = document.lines.offset(span.line, 1)
+    before = document.text[line_start:start]
+    if before.strip():
+        return Fix(title, True, (Edit(line_start + len(before.rstrip()), end, ""),))
+    line_break = re.compile(r"\r\n|[\r\n]|").match(document.text, end)
+    return Fix(title, True, (Edit(line_start, line_break.end() if line_break else end, ""),))

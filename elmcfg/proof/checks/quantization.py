@@ -1,0 +1,102 @@
+"""MLX quantizes every matrix that it can, and the rest is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elmcfg.proof import tolerance as dtypes
+from elmcfg.proof.subject import CheckFailedError, Subject
+from elmcfg.proof.tolerance import share_of_difference
+
+if TYPE_CHECKING:
+    from elmcfg.model import TransformerBlock
+
+GROUPS = (32, 64, 128)
+TOLERANCES = {8: 0.05, 4: 0.5}
+"""Largest error of a layer's output allowed, by bits, as a share of its largest number.
+
+A group of uniformly spread weights is cut into 2**bits - 1 steps, so a weight is off by
+1 / (2**bits - 1) of its size on average: 0.4 % and 6.7 %. A layer is four products deep; its
+largest error is a few times that. What the dtype itself may be off is added.
+"""
+_GROUP, _TOKENS, _SHOWN = 64, 2, 2
+
+
+def check(subject: Subject) -> str:
+    """Quantize the model with each group size, and run three layers with 4 and with 8 bits.
+
+    MLX quantizes a matrix whose input width is a multiple of the group size; other programs skip
+    the rest silently. Here the matrices that stay as they are must be exactly those, and they are
+    named. Nothing of this is evaluated; what is, are the first, the middle and the last layer, with
+    the usual group size of 64, against their full precision.
+
+    Raises:
+        CheckFailedError: Naming a matrix that should have been quantized and was not, or a layer
+            whose error is beyond :data:`TOLERANCES`.
+    """
+    skipped = {group: _left_out(subject, group) for group in GROUPS}
+    worst = dict.fromkeys(TOLERANCES, 0.0)
+    last = len(subject.shape.layers) - 1
+    for index in sorted({0, last // 2, last}):
+        for bits, tolerance in TOLERANCES.items():
+            subject.note(f"layer {index} with {bits} bits")
+            error = _error(subject, subject.evaluated_model.layers[index], bits)
+            allowed = tolerance + dtypes.TOLERANCES[subject.dtype]
+            if not error <= allowed:
+                raise CheckFailedError(
+                    f"layer {index} with {bits} bits is off by {error:.1%}, {allowed:.0%} allowed"
+                )
+            worst[bits] = max(worst[bits], error)
+    errors = ", ".join(f"{bits} bits off by {error:.1%}" for bits, error in worst.items())
+    named = [
+        f"group {group} leaves out {_some(names)}" for group, names in skipped.items() if names
+    ]
+    return "; ".join([errors, *(named or ["all matrices, groups of 32, 64 and 128"])])
+
+
+def _left_out(subject: Subject, group: int) -> list[str]:
+    """Matrices that stay as they are with this group size; all of them rightly."""
+    import mlx.nn as nn
+
+    model: Any = subject.unevaluated_copy()
+    fits = lambda _, m: hasattr(m, "to_quantized") and m.weight.shape[-1] % group == 0  # noqa: E731
+    nn.quantize(model, group_size=group, bits=4, class_predicate=fits)
+    kept = []
+    for name, shape in subject.shape.tensor_shapes().items():
+        if len(shape) != 2:
+            continue
+        module: Any = model
+        for part in name.split(".")[:-1]:
+            module = module[int(part)] if part.isdigit() else module[part]
+        if "scales" in module:
+            continue
+        if shape[1] % group == 0:
+            raise CheckFailedError(f"{name} {shape} is not quantized with groups of {group}")
+        kept.append(name.removesuffix(".weight"))
+    return kept
+
+
+def _error(subject: Subject, layer: TransformerBlock, bits: int) -> float:
+    """Error of a layer's change to the residual stream, as a share of the largest."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    # Small, as embeddings are, so that the layer's change is not lost in rounding beside it.
+    x = 0.02 * mx.random.normal(
+        (1, _TOKENS, subject.config.model_dim), key=mx.random.key(subject.seed)
+    )
+    x = x.astype(getattr(mx, subject.dtype))
+    expected = layer(x, "causal") - x
+    mx.eval(expected)
+    own = layer.leaf_modules()
+    fits = lambda _, m: hasattr(m, "to_quantized") and m.weight.shape[-1] % _GROUP == 0  # noqa: E731
+    nn.quantize(layer, group_size=_GROUP, bits=bits, class_predicate=fits)
+    try:
+        return share_of_difference(layer(x, "causal") - x, expected)
+    finally:
+        layer.update_modules(own)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,123 @@
+"""Many proofs at once: a few warm children, each taking the next config when it is free."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from elmcfg.geometry import geometry
+from elmcfg.proof.child import Child
+from elmcfg.proof.free_memory import free_on_host
+from elmcfg.proof.memory import PROCESS_BYTES, estimate_peak_bytes
+from elmcfg.proof.options import DEFAULT_SEQ_LEN, Options
+from elmcfg.proof.registry import CHECKS
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+    from elmcfg.proof.report import Report
+
+Done = Callable[[int, "Report | Exception"], None]
+
+
+def prove_all(
+    configs: Sequence[Config],
+    options: Options,
+    *,
+    timeout: float | None = None,
+    done: Done | None = None,
+) -> list[Report | Exception]:
+    """Prove several configs, each in a child process, as many at once as cores and memory allow.
+
+    Args:
+        configs: Valid configs.
+        options: How, for all of them.
+        timeout: Most seconds for each; None for no limit.
+        done: Called with the index and the outcome of each as it ends, in this thread.
+
+    Returns:
+        An outcome for each config, in order: its report, or why it could not be proven (one of
+        the errors that :meth:`elmcfg.proof.Child.prove` raises).
+    """
+    outcomes: dict[int, Report | Exception] = {}
+    count = _children(configs, options)
+    # Several processes that each use every core only get into each other's way.
+    environment = {"OPENBLAS_NUM_THREADS": "1"} if count > 1 else {}
+    children = _Children(environment)
+    pool = ThreadPoolExecutor(count)
+    try:
+        futures = {
+            pool.submit(children.prove, config, options, timeout): index
+            for index, config in enumerate(configs)
+        }
+        while futures:
+            # Waiting with a timeout lets Ctrl-C through.
+            for future in wait(futures, 0.2, FIRST_COMPLETED).done:
+                index = futures.pop(future)
+                outcomes[index] = future.result()
+                if done is not None:
+                    done(index, outcomes[index])
+    finally:
+        children.stop()
+        pool.shutdown(cancel_futures=True)
+        children.close()
+    return [outcomes[index] for index in range(len(configs))]
+
+
+class _Children:
+    """A child for each thread."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._own = threading.local()
+        self._all: list[Child] = []
+        self._stopped = False
+
+    def prove(self, config: Config, options: Options, timeout: float | None) -> Report | Exception:
+        if self._stopped:
+            return RuntimeError("stopped")
+        if not hasattr(self._own, "child"):
+            self._own.child = Child(self._environment)
+            self._all.append(self._own.child)
+        try:
+            report: Report = self._own.child.prove(config, options, timeout=timeout)
+        except Exception as error:
+            return error
+        return report
+
+    def stop(self) -> None:
+        """Let no config begin, and end those that run: to their threads, their children die."""
+        self._stopped = True
+        for child in self._all:
+            child.kill()
+
+    def close(self) -> None:
+        """Let go of everything, once no thread uses them."""
+        for child in self._all:
+            child.close()
+
+
+def _children(configs: Sequence[Config], options: Options) -> int:
+    """How many at once: one per core, fewer where memory is short, one on a GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = [item.name for item in CHECKS if item.name not in options.skipped()]
+    largest = max(
+        (
+            estimate_peak_bytes(
+                geometry(config),
+                dtype=options.dtype,
+                seq_len=options.seq_len or DEFAULT_SEQ_LEN,
+                batch_size=options.batch_size,
+                checks=wanted,
+            )
+            for config in configs
+        ),
+        default=0,
+    )
+    free = free_on_host()
+    fitting = len(configs) if free is None else free // (largest + PROCESS_BYTES)
+    if options.device == "gpu":
+        fitting = 1
+    return max(1, min(len(configs), cores or 1, fitting))

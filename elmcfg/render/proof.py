@@ -1,0 +1,71 @@
+"""A proof as text: a line per check as it ends, the verdict, and one row each for many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from elmcfg.render.style import Style
+from elmcfg.render.tables import binary
+
+if TYPE_CHECKING:
+    from elmcfg.proof import Check, CheckResult, Report
+
+_MARKS = {"passed": ("green",), "failed": ("bold", "red"), "skipped": ("dim",)}
+
+
+def checks(registered: Sequence[Check]) -> str:
+    """Every check: its name, what it proves, and below that its tolerance."""
+    width = max(len(check.name) for check in registered)
+    return "\n".join(
+        f"{check.name.ljust(width)}  {check.description}\n"
+        f"{'':{width}}  tolerance: {check.tolerance}"
+        for check in registered
+    )
+
+
+def check_line(result: CheckResult, style: Style, width: int) -> str:
+    """One check: what became of it, its name in ``width`` columns, and what it found."""
+    mark = style(result.status.ljust(7), *_MARKS[result.status])
+    spent = style(f"  ({result.seconds:.2f} s)", "dim") if result.status != "skipped" else ""
+    return f"{mark}  {result.name.ljust(width)}  {result.detail}{spent}"
+
+
+def verdict(report: Report, style: Style) -> str:
+    """The last line of a proof."""
+    word = style("proven", "bold", "green") if report.passed else style("FAILED", "bold", "red")
+    counted = "no" if report.counted is None else f"{report.counted:,}"
+    estimate = report.estimated_memory_bytes
+    expected = f" (estimated {binary(estimate)})" if estimate else ""
+    return (
+        f"{word}: {counted} parameters on {report.device}, {report.dtype}, "
+        f"peak {binary(report.peak_memory_bytes)}{expected}, {report.seconds:.1f} s"
+    )
+
+
+def table(rows: Sequence[tuple[str, Report | Exception | None]], style: Style) -> str:
+    """Many proofs, one row each: a name with its report, an error, or None if invalid."""
+    names = [name for name, _ in rows]
+    width = max(map(len, names))
+    lines = []
+    for name, outcome in rows:
+        word, figures, what = _row(outcome)
+        mark = style(word.ljust(7), *_MARKS["passed" if word == "proven" else "failed"])
+        lines.append(f"{mark}  {name.ljust(width)}  {figures}  {what}".rstrip())
+    proven = sum(_row(outcome)[0] == "proven" for _, outcome in rows)
+    return "\n".join([*lines, f"{proven} of {len(rows)} proven"])
+
+
+def _row(outcome: Report | Exception | None) -> tuple[str, str, str]:
+    """The word, the figures, and what is wrong."""
+    if outcome is None:
+        return "invalid", "", "see the findings above"
+    if isinstance(outcome, Exception):
+        return "refused", "", str(outcome)
+    figures = (
+        f"{outcome.predicted:15,} parameters  {binary(outcome.peak_memory_bytes):>10}  "
+        f"{outcome.seconds:6.2f} s"
+    )
+    failed = [check for check in outcome.checks if check.status == "failed"]
+    what = f"{failed[0].name}: {failed[0].detail}" if failed else ""
+    return ("proven" if outcome.passed else "FAILED"), figures, what

@@ -1,0 +1,21 @@
+"""ELM500: programs that build the model as it is meant. Found by :mod:`elmcfg.portability`."""
+
+from elmcfg.diagnostics import Severity
+from elmcfg.rules.page import Page
+
+PAGE = Page(
+    code="ELM500",
+    name="portable",
+    severity=Severity.INFO,
+    what="""
+        The programs asked about with --target that build exactly the model that the config means.
+    """,
+    why="""
+        Said only when asked for. The verdicts rest on a model in code of each program's own rule:
+        the lists or the recipe that it reads, its rounding, its defaults. What surrounds the
+        shapes (tokenizer, auto_map, architectures) is not looked at. No other program reads YAML:
+        a variant file is judged by the config.json that elmcfg scale --format hub writes for it.
+    """,
+    good="elmcfg validate --target all openelm-270m",
+    source="the programs named; see ELM501",
+)

@@ -1,0 +1,263 @@
+"""``build-and-run`` as a user calls it: limits, several configs, saving, and bad input."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run
+
+from elmcfg.formats import folder
+
+ROOT = Path(__file__).parent.parent
+TINY = (ROOT / "variants/tiny.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--timeout", "0"], "'0' is not a positive amount such as 90s or 10min"),
+        (["--timeout", "soon"], "'soon' is not a positive amount"),
+        (["--max-memory", "8 parsecs"], "is not a positive amount such as 8GiB or 500MB"),
+        (["--seq-len", "257"], "seq_len must be 1 to max_context_length (256), got 257"),
+        (["--check", "xyzzy"], "unknown check 'xyzzy'; choose from parameters"),
+        (["--shapes-only", "--check", "cache"], "no check is left to run"),
+        (["--device", "gpu"], "MLX sees no GPU here"),
+        (["tiny", "--save", "x"], "--save takes one config"),
+    ],
+)
+def test_wrong_calls(run: Run, flags: list[str], message: str) -> None:
+    done = run("build-and-run", "tiny", *flags)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+
+
+def test_no_config(run: Run) -> None:
+    done = run("build-and-run")
+    assert done.code == 2
+    assert "name at least one file, folder or shipped variant" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5min", 90), ("2h", 7200)]
+)
+def test_times(text: str, seconds: float) -> None:
+    from elmcfg.cli.quantities import SECONDS
+
+    assert SECONDS.convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("1024", 1024), ("8GiB", 8 * 2**30), ("500 MB", 500 * 10**6), ("1.5g", 1.5 * 2**30)],
+)
+def test_sizes(text: str, count: float) -> None:
+    from elmcfg.cli.quantities import BYTES
+
+    assert BYTES.convert(text, None, None) == count
+
+
+def test_a_limit_that_is_too_low_is_named(run: Run) -> None:
+    done = run("build-and-run", "tiny", "--max-memory", "50MiB")
+    assert (done.code, done.out) == (1, "")
+    assert "the limit is 50.0 MiB" in done.err
+
+
+def test_a_timeout_is_a_failed_check(run: Run) -> None:
+    done = run("build-and-run", "tiny", "--timeout", "0.01", "--format", "json")
+    assert done.code == 1
+    result = json.loads(done.out)
+    assert result["passed"] is False
+    assert result["checks"][0]["status"] == "failed"
+    assert "did not finish within 0.01 s" in result["checks"][0]["detail"]
+    assert result["parameters"] == {"predicted": 845_184, "counted": None}
+
+
+class TestMany:
+    @pytest.fixture
+    def variants(self, tmp_path: Path) -> Path:
+        (tmp_path / "a.yaml").write_text(TINY)
+        (tmp_path / "b.yaml").write_text(TINY.replace("model_dim: 128", "model_dim: 192"))
+        (tmp_path / "notes.yaml").write_text("nothing: here\n")
+        return tmp_path
+
+    def test_one_row_each(self, run: Run, variants: Path) -> None:
+        done = run("build-and-run", str(variants))
+        assert done.code == 0, done.err
+        first, second, last = done.out.splitlines()
+        assert first.split()[:4] == ["proven", str(variants / "a.yaml"), "845,184", "parameters"]
+        assert str(variants / "b.yaml") in second
+        assert last == "2 of 2 proven"
+        assert f"elmcfg: {variants / 'a.yaml'}: proven" in done.err
+
+    def test_a_bad_one_fails_the_call_and_not_the_others(self, run: Run, variants: Path) -> None:
+        (variants / "c.yaml").write_text(TINY.replace("head_dim: 32", "head_dim: 31"))
+        done = run("build-and-run", str(variants), "tiny", "-q")
+        assert done.code == 1
+        assert "error[ELM204]" in done.err
+        assert [line.split()[0] for line in done.out.splitlines()] == [
+            *("proven", "proven", "invalid", "proven"),
+            "3",
+        ]
+
+    def test_json(self, run: Run, variants: Path) -> None:
+        (variants / "c.yaml").write_text(TINY.replace("head_dim: 32", "head_dim: 31"))
+        done = run("build-and-run", str(variants), "--shapes-only", "--format", "json")
+        assert done.code == 1
+        result = json.loads(done.out)
+        assert list(result) == ["version", "results"]
+        keys = ["config", "passed", "device", "dtype", "parameters", "checks"]
+        keys += ["peak_memory_bytes", "seconds", "estimated_memory_bytes"]
+        for each in result["results"]:
+            assert list(each) == ["path", *keys, "error"]
+        assert [each["passed"] for each in result["results"]] == [True, True, False]
+        assert result["results"][2]["error"] == "not a valid config"
+
+    def test_a_model_folder_is_one_config(self, run: Run, tmp_path: Path) -> None:
+        assert run("build-and-run", "tiny", "-q", "--save", str(tmp_path / "m")).code == 0
+        assert run("build-and-run", str(tmp_path / "m"), "-q").out.count("passed") == 13
+
+    def test_an_empty_folder(self, run: Run, tmp_path: Path) -> None:
+        done = run("build-and-run", str(tmp_path))
+        assert done.code == 2
+        assert "no configs in this folder" in done.err
+
+
+class TestSave:
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_mlx_lm_loads_the_folder(self, run: Run, tmp_path: Path, dtype: str) -> None:
+        place = tmp_path / "model"
+        done = run("build-and-run", "tiny", "--save", str(place), "--dtype", dtype, "--seed", "3")
+        assert done.code == 0, done.err
+        assert f"elmcfg: wrote {place}" in done.err
+        assert sorted(file.name for file in place.iterdir()) == [
+            *("README.md", "config.json", "model.safetensors")
+        ]
+        assert [file.name for file in tmp_path.iterdir()] == ["model"]
+        config = json.loads((place / "config.json").read_text())
+        assert config["torch_dtype"] == dtype
+
+        import elmcfg
+
+        mx: Any = importlib.import_module("mlx.core")
+        load_model = importlib.import_module("mlx_lm.utils").load_model
+        theirs, _ = load_model(place)
+        tokens = mx.array([[5, 6, 7]])
+        ours = elmcfg.build(elmcfg.load("tiny"), dtype=dtype, seed=3)
+        assert mx.array_equal(theirs(tokens), ours(tokens)).item()
+
+    def test_the_card_has_a_row_per_layer(self, run: Run, tmp_path: Path) -> None:
+        run("build-and-run", "tiny", "--save", str(tmp_path / "m"), "-q")
+        card = (tmp_path / "m" / "README.md").read_text()
+        assert "| 3 | 8 | 4 | 512 | 295,232 | 512 |" in card
+        assert "Random weights" in card
+
+    def test_what_is_there_stays(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "mine").write_text("precious")
+        for place in (tmp_path, tmp_path / "mine"):
+            done = run("build-and-run", "tiny", "--save", str(place))
+            assert (done.code, done.out) == (1, "")
+            assert f"{place}: is there already; name a new folder" in done.err
+        assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+    def test_no_parent_folder(self, run: Run, tmp_path: Path) -> None:
+        done = run("build-and-run", "tiny", "--save", str(tmp_path / "a" / "b"))
+        assert done.code == 1
+        assert f"there is no folder {tmp_path / 'a'}" in done.err
+
+    def test_a_full_disk_is_noticed_before(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+        done = run("build-and-run", "tiny", "--save", str(tmp_path / "m"))
+        assert done.code == 1
+        assert "needs 3,380,736 bytes of disk, free are 1,000" in done.err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_disk_that_fills_up_on_the_way_leaves_nothing(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(folder: Path, config: object, name: str) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(folder, "write_texts", full)
+        done = run("build-and-run", "tiny", "--save", str(tmp_path / "m"))
+        assert done.code == 1
+        assert "cannot be written: No space left on device" in done.err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_model_that_failed_is_not_written(self, run: Run, tmp_path: Path) -> None:
+        place = str(tmp_path / "m")
+        done = run("build-and-run", "tiny", "--save", place, "--timeout", "0.01")
+        assert done.code == 1
+        assert list(tmp_path.iterdir()) == []
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "elmcfg", "build-and-run", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        **options,
+    )
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("count", [1, 3])
+def test_ctrl_c_ends_the_child_too(tmp_path: Path, count: int) -> None:
+    save = ["--save", str(tmp_path / "m")] if count == 1 else []
+    process = start(*["openelm-270m"] * count, *save, stderr=subprocess.PIPE)
+    began = time.monotonic()
+    while not (born := children_of(process.pid)) and time.monotonic() < began + 20:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    assert born
+    assert not [pid for pid in born if Path(f"/proc/{pid}").exists()]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_terminal_sees_a_live_line_that_is_wiped_away() -> None:
+    terminal, side = pty.openpty()
+    process = start("tiny", stdout=subprocess.PIPE, stderr=side)
+    os.close(side)
+    out, _ = process.communicate(timeout=60)
+    seen = b""
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        seen += part
+    os.close(terminal)
+    assert out.decode().count("passed") == 13
+    assert "forward" in seen.decode()
+    assert b"\n" not in seen
+    assert seen.endswith(b"\r\x1b[K")
