@@ -58,10 +58,10 @@ class Input:
     def read(self) -> Document:
         """The text and what it says."""
         if self.path is None:
-            return decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown)
+            return translated(decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown))
         if self.path.lower().endswith(_WEIGHTS):
             return _read_checkpoint(Path(self.path), self.shown)
-        return read_bytes(Path(self.path), self.shown)
+        return translated(read_bytes(Path(self.path), self.shown))
 
 
 def data_folder(name: str) -> Path:
@@ -90,7 +90,7 @@ def read(source: Source) -> Document:
     name = os.fspath(source)
     inside = os.path.join(name, _CONFIG)  # noqa: PTH118
     if name != STDIN and _is_file(inside):
-        return read_bytes(Path(inside), inside)
+        return translated(read_bytes(Path(inside), inside))
     weights = checkpoint_of(name) if is_folder(name) else None
     if weights is not None:
         return _read_checkpoint(weights, str(weights))
@@ -207,6 +207,23 @@ def _read_checkpoint(path: Path, shown: str) -> Document:
         message = str(error).removeprefix(f"{path}: ")
         return unreadable(shown, message, "is it whole, and of an OpenELM-style model?")
     return Document(shown, "", Format.YAML, found.values, [], found.assumed)
+
+
+def translated(document: Document) -> Document:
+    """A config of another family in the vocabulary of this one; any other document as it is."""
+    if document.data is None or "num_hidden_layers" not in document.data:
+        return document
+    from elmcfg.formats import families
+
+    name = families.family(document.data)
+    if name is None:
+        return document
+    try:
+        values = families.values(document.data)
+    except families.FamilyError as error:
+        return unreadable(document.path, str(error), "see 'elmcfg show --help' for what is read")
+    assumed = ("initializer_range",)
+    return Document(document.path, "", Format.YAML, values, [], assumed, name)
 
 
 def is_folder(path: str) -> bool:

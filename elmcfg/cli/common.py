@@ -73,8 +73,14 @@ def framed(document: Document, found: Sequence[Diagnostic]) -> str:
 
 
 def config_argument(source: str) -> Config:
-    """The config that an argument names; ends the command where there is none, or it has errors."""
-    return document_argument(source)[0]
+    """The config that an argument names; ends the command where there is none, or it has errors.
+
+    So it does where the config is another family's: what is made of it would be an OpenELM.
+    """
+    config, document = document_argument(source)
+    if document.family is not None:
+        fail(f"{source} is a {document.family} model: only show, diff and validate read those", 1)
+    return config
 
 
 def document_argument(source: str) -> tuple[Config, Document]:
