@@ -141,7 +141,7 @@ class TestSave:
         assert done.code == 0, done.err
         assert f"elmcfg: wrote {place}" in done.err
         assert sorted(file.name for file in place.iterdir()) == [
-            *("README.md", "config.json", "model.safetensors")
+            *("README.md", "config.json", "generation_config.json", "model.safetensors")
         ]
         assert [file.name for file in tmp_path.iterdir()] == ["model"]
         config = json.loads((place / "config.json").read_text())

@@ -93,11 +93,21 @@ def test_corenet_makes_the_same_lists(
     assert theirs.ffn_widths == [layer.ffn_dim for layer in shape]
 
 
+UNROUNDED = {
+    "num_query_heads": None,
+    "num_kv_heads": None,
+    "qkv_multipliers": [0.8],
+    "ffn_multipliers": [0.5, 4.0],
+    "schedule": {"decimals": None},
+}
+
+
 @pytest.mark.parametrize(
     ("source", "changes", "reason"),
     [
         ("lws-18l-crown", {}, "query heads follow none"),
         ("lws-18l-framed", {}, "query heads follow none"),
+        ("openelm-270m", UNROUNDED, "FFN widths follow none"),
         ("openelm-270m", {"rms_norm_eps": 1e-5}, "rms_norm_eps"),
         ("openelm-270m", {"ffn_multipliers": [0.5, 4.0, 0.5]}, "FFN widths follow none"),
     ],
