@@ -16,6 +16,7 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
 from elmcfg.diagnostics import Loc, Span
+from elmcfg.document.lines import Format, Lines
 from elmcfg.document.tree import (
     MAX_DEPTH,
     MAX_DIGITS,
@@ -51,7 +52,7 @@ def read(text: str) -> Tree:
     except UnusableTextError as stop:
         problem = stop.problem
     except yaml.MarkedYAMLError as error:
-        problem = _syntax(error)
+        problem = _syntax(text, error)
     except yaml.reader.ReaderError as error:
         problem = _bad_character(text, error)
     except UnicodeEncodeError as error:
@@ -66,11 +67,14 @@ def read(text: str) -> Tree:
     return builder.tree
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> TextProblem:
+def _syntax(text: str, error: yaml.MarkedYAMLError) -> TextProblem:
     mark = error.problem_mark or error.context_mark
     span = None
     if mark is not None:
         span = Span(mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
+        lines = Lines(text, Format.YAML)
+        if span.line > len(lines):  # libyaml's end of a text without a line break at its end
+            span = lines.span(len(text), len(text))
     message = error.problem or error.context or "not YAML"
     remedy = ""
     if "\\t" in message:
@@ -107,6 +111,7 @@ class _Open:
     anchor: str | None
     first_value: int
     keys: int = 0
+    merges: bool = False
     key: str | None = None
     key_span: Span | None = None
     merged: set[str] = field(default_factory=set)
@@ -227,8 +232,8 @@ class _Builder:
         if top.keys > MAX_KEYS:
             raise too_many_keys(span)
         loc = (*top.loc, key)
-        merge = plain and key == _MERGE
-        if key in top.data and key not in top.merged and not merge:
+        top.merges = plain and key == _MERGE  # in quotes it is a key like any other
+        if key in top.data and key not in top.merged and not top.merges:
             assert isinstance(top.data, dict)
             duplicate_key(self.tree, key, loc, span, top.data[key])
         top.merged.discard(key)
@@ -254,7 +259,7 @@ class _Builder:
             top.data.append(data)
             return
         key, top.key = top.key, None
-        if key == _MERGE:
+        if top.merges:
             self.merge(top, data)
         elif key is not None:
             top.data[key] = data
