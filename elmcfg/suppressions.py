@@ -130,7 +130,7 @@ def _comments(document: Document) -> Iterator[_Comment]:
         number = document.lines.number(match.start())
         column = match.start() - document.lines.offset(number, 1) + 1
         before = document.lines.line(number)[: column - 1]
-        if (before and before[-1] not in " \t") or _inside(scalars, number, column):
+        if _inside(scalars, number, column):
             continue
         names = [name.strip().upper() for name in (match["codes"] or "").split(",")]
         whole = match["word"] == "ignore-file"

@@ -77,6 +77,8 @@ CASES: dict[str, tuple[Callable[[], str | bytes], str]] = {
     ),
     "keys.json": (lambda: "{" + ",".join(f'"k{i}":1' for i in range(190_000)) + "}", "ELM004"),
     "keys.yaml": (lambda: "".join(f"k{i}: 1\n" for i in range(150_000)), "ELM004"),
+    "some-keys.json": (lambda: "{" + ",".join(f'"k{i}":1' for i in range(2_001)) + "}", "ELM004"),
+    "some-keys.yaml": (lambda: "".join(f"k{i}: 1\n" for i in range(2_001)), "ELM004"),
     "near-keys.json": (
         lambda: JSON + ",".join(f'"num_kv_head{i}":1' for i in range(1900)) + "}", "ELM102",
     ),

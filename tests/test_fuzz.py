@@ -15,10 +15,23 @@ YAML, JSON = b"\xff", b"\0"
 SEEDS = [YAML + shipped()[name].read_bytes() for name in ("tiny", "openelm-270m")]
 SEEDS += [JSON + hub.dump(load(name)).encode() for name in ("tiny", "openelm-270m")]
 PIECES = st.sampled_from(
-    rb"""[ ] { } : , - " ' # | ? & * & a *a << !!int >- 0 -1 1e-6 010 1:30 .inf NaN null no \ud800""".split()
+    rb"""[ ] { } : , - " ' # | ? & * &a *a << !!int >- 0 -1 1e-6 010 1:30 .inf NaN no""".split()
 ) | st.sampled_from(
     [
-        *(b"\n", b"\r\n", b"\r", b"\t", b" ", b": ", b"- ", b"<<: ", b"---\n", b"...\n", b"\0"),
+        *(
+            b"\\ud800",
+            b"\n",
+            b"\r\n",
+            b"\r",
+            b"\t",
+            b" ",
+            b": ",
+            b"- ",
+            b"<<: ",
+            b"---\n",
+            b"...\n",
+            b"\0",
+        ),
         *(b"\xef\xbb\xbf", b"\xc2\x85", b"\xe2\x80\xa8", b"\xff", b"\xf0\x9f\x92\xa9"),
         *(b" # elmcfg: ignore[ELM2] x", b"num_query_heads: ", b"num_transformer_layers: 2\n"),
         *(b"schedule:\n  decimals: 1\n", b'"name": "x",', b"&x [1, 2]", b"*x"),
@@ -61,6 +74,7 @@ def test_any_text_as_a_value_of_json(text: str) -> None:
         pytest.param(b"\xffa: 1\nactivation_fn_n", id="end"),
         # A finding in a list that a later one of the same name has replaced.
         pytest.param(b"\xffnum_kv_heads: [1, 020]\nnum_kv_heads: [1]\n", id="replaced"),
+        pytest.param(b"\xffnum_kv_heads: [04]\nnum_kv_heads: [4]\n", id="replaced-by-itself"),
         # A merge key in quotes is a key.
         pytest.param(b"\xff'<<': null\n", id="quoted-merge"),
     ],

@@ -155,9 +155,16 @@ class TestGitlab:
         marks = [i["fingerprint"] for i in issues]
         assert len(set(marks)) == len(marks)
 
+    def test_two_of_a_kind_are_told_apart(self, run: Run, folder: Path) -> None:
+        Path("x.yaml").write_text("a: 1\na: 2\na: 3\n")
+        issues = json.loads(output(run, "gitlab", "x.yaml"))
+        marks = [i["fingerprint"] for i in issues if i["check_name"] == "ELM003"]
+        assert len(marks) == len(set(marks)) == 2
+
     def test_what_has_no_place_has_a_line_all_the_same(self, run: Run, folder: Path) -> None:
         Path("x.yaml").write_text("a: 1\n")
         issues = json.loads(output(run, "gitlab", "x.yaml"))
+        assert issues
         assert all(i["location"]["positions"]["begin"]["line"] >= 1 for i in issues)
 
 
@@ -174,8 +181,9 @@ class TestJunit:
 
     def test_what_xml_cannot_hold_is_left_out(self, run: Run, folder: Path) -> None:
         Path("x.json").write_text('{"<a&b>\\u0000\\ud800\\uffff": 1}')
-        (suite,) = ET.fromstring(output(run, "junit", "x.json"))
-        assert suite.get("failures") == "1"
+        Path("\x01.json").write_text("{}")
+        (suite,) = ET.fromstring(output(run, "junit", "x.json", "\x01.json"))
+        assert suite.get("failures") == "2"
 
 
 class TestConcise:

@@ -40,7 +40,6 @@ _CORE_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")
 )
 _MERGE = "<<"
-_MAX_BASE_60 = 100
 
 
 def read(text: str) -> Tree:
@@ -306,8 +305,8 @@ class _Builder:
             return _CONSTRUCTOR.construct_yaml_bool(node)
         if tag not in ("int", "float"):
             return text
-        # PyYAML takes time in the square of the length for base 60.
-        if len(text) > MAX_DIGITS or (":" in text and len(text) > _MAX_BASE_60):
+        # Python refuses to write out longer ones, and base 60 takes time in the square of it.
+        if len(text) > MAX_DIGITS:
             raise number_too_long(span)
         try:
             value = (
