@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,13 @@ class Comparison:
         return not self.keys and not self.layers
 
 
-def compare(first: Config, second: Config, *, context_length: int | None = None) -> Comparison:
+def compare(
+    first: Config,
+    second: Config,
+    *,
+    context_length: int | None = None,
+    unknown: Collection[str] = (),
+) -> Comparison:
     """Compare two models by what they are, not by how their files say it.
 
     Args:
@@ -49,8 +56,10 @@ def compare(first: Config, second: Config, *, context_length: int | None = None)
         second: The other.
         context_length: Tokens of context for FLOPs and KV cache; the longer of the two models'
             own where not given.
+        unknown: Keys that are not known of one of them, and so not compared.
     """
-    a, b = (config.model_dump(mode="json", exclude=_NOT_COMPARED) for config in (first, second))
+    skipped = _NOT_COMPARED | set(unknown)
+    a, b = (config.model_dump(mode="json", exclude=skipped) for config in (first, second))
     layers = [
         {key: [getattr(layer, key) for layer in geometry(config).layers] for key in LAYER_KEYS}
         for config in (first, second)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elmcfg.document import Document, Format, decode, read_bytes
+from elmcfg.document import Document, Format, decode, read_bytes, unreadable
 from elmcfg.document.tree import MAX_BYTES
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -26,6 +26,8 @@ NO_CONFIGS = "no configs in this folder (YAML or JSON files with num_transformer
 """What is wrong with a folder that holds none."""
 
 _CONFIG = "config.json"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz")
+_WEIGHTS = (".gguf", ".safetensors", ".safetensors.index.json", *_PICKLES)
 # Keys that every config has some of, and other YAML and JSON files have not.
 _MARKS = ("num_transformer_layers", "ffn_multipliers", "qkv_multipliers", "num_gqa_groups")
 _MARKED = rf"[\"']?(?:{'|'.join(_MARKS)})[\"']?\s*:"
@@ -56,8 +58,10 @@ class Input:
     def read(self) -> Document:
         """The text and what it says."""
         if self.path is None:
-            return decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown)
-        return read_bytes(Path(self.path), self.shown)
+            return translated(decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown))
+        if self.path.lower().endswith(_WEIGHTS):
+            return _read_checkpoint(Path(self.path), self.shown)
+        return translated(read_bytes(Path(self.path), self.shown))
 
 
 def data_folder(name: str) -> Path:
@@ -75,7 +79,8 @@ def shipped() -> dict[str, Path]:
 def read(source: Source) -> Document:
     """Read one config.
 
-    A folder stands for the ``config.json`` in it, as a model folder of the hub has.
+    A folder stands for the ``config.json`` in it, as a model folder of the hub has, or else for
+    the checkpoint in it. Of a checkpoint only the headers are read.
 
     Raises:
         SourceNotFoundError: If there is no such file and no such shipped variant.
@@ -85,7 +90,10 @@ def read(source: Source) -> Document:
     name = os.fspath(source)
     inside = os.path.join(name, _CONFIG)  # noqa: PTH118
     if name != STDIN and _is_file(inside):
-        return read_bytes(Path(inside), inside)
+        return translated(read_bytes(Path(inside), inside))
+    weights = checkpoint_of(name) if is_folder(name) else None
+    if weights is not None:
+        return _read_checkpoint(weights, str(weights))
     return _named(name, "<stdin>").read()
 
 
@@ -108,6 +116,9 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
         from elmcfg import folders  # a file that is named needs none of it
 
         whole = _is_file(model) and any(Path(argument).glob("*.safetensors"))
+        weights = None if _is_file(model) else checkpoint_of(argument)
+        if weights is not None:
+            yield Input(str(weights), str(weights), True, (argument,))
         for found in folders.walk(argument):
             named = whole and found == model
             yield Input(found.removeprefix("./"), found, named, (argument,))
@@ -169,6 +180,50 @@ def _named(name: str, stdin_name: str) -> Input:
     close = get_close_matches(name, variants, n=1)
     hint = f"; did you mean {close[0]}?" if close else f" (shipped: {', '.join(variants)})"
     raise SourceNotFoundError(f"{name}: no such file, and no shipped variant of that name{hint}")
+
+
+def checkpoint_of(name: str) -> Path | None:
+    """The checkpoint that a path names, or that lies in the folder it names; it may be damaged."""
+    if is_folder(name):
+        from elmcfg.formats import safetensors
+
+        return safetensors.find(Path(name))
+    return Path(name) if name.lower().endswith(_WEIGHTS) and _is_file(name) else None
+
+
+def _read_checkpoint(path: Path, shown: str) -> Document:
+    """A config as far as a checkpoint's headers tell it."""
+    if path.suffix.lower() in _PICKLES:
+        return unreadable(
+            shown,
+            "weights in this form are not read: a pickle runs code when it is opened",
+            "name a safetensors or GGUF file, or the config.json",
+        )
+    from elmcfg.formats import checkpoint, safetensors
+
+    try:
+        found = checkpoint.read(path)
+    except safetensors.CheckpointError as error:
+        message = str(error).removeprefix(f"{path}: ")
+        return unreadable(shown, message, "is it whole, and of an OpenELM-style model?")
+    return Document(shown, "", Format.YAML, found.values, [], found.assumed)
+
+
+def translated(document: Document) -> Document:
+    """A config of another family in the vocabulary of this one; any other document as it is."""
+    if document.data is None or "num_hidden_layers" not in document.data:
+        return document
+    from elmcfg.formats import families
+
+    name = families.family(document.data)
+    if name is None:
+        return document
+    try:
+        values = families.values(document.data)
+    except families.FamilyError as error:
+        return unreadable(document.path, str(error), "see 'elmcfg show --help' for what is read")
+    assumed = ("initializer_range",)
+    return Document(document.path, "", Format.YAML, values, [], assumed, name)
 
 
 def is_folder(path: str) -> bool:

@@ -73,7 +73,21 @@ def framed(document: Document, found: Sequence[Diagnostic]) -> str:
 
 
 def config_argument(source: str) -> Config:
-    """The config that an argument names; ends the command where there is none, or it has errors."""
+    """The config that an argument names; ends the command where there is none, or it has errors.
+
+    So it does where the config is another family's: what is made of it would be an OpenELM.
+    """
+    config, document = document_argument(source)
+    if document.family is not None:
+        fail(f"{source} is a {document.family} model: only show, diff and validate read those", 1)
+    return config
+
+
+def document_argument(source: str) -> tuple[Config, Document]:
+    """The config that an argument names, and what it was read from, as :func:`config_argument`.
+
+    Of a checkpoint it is said which keys no checkpoint tells.
+    """
     try:
         document = read(source)
     except SourceNotFoundError as error:
@@ -82,4 +96,16 @@ def config_argument(source: str) -> Config:
     if config is None:
         note(framed(document, found))
         fail(f"{document.path} is not a valid config", 1)
-    return config
+    if document.assumed:
+        note(assumptions(config, document))
+    return config, document
+
+
+def assumptions(config: Config, document: Document) -> str:
+    """Which keys a checkpoint does not tell, and what is assumed of them."""
+    said = [f"{key} {_written(getattr(config, key))}" for key in document.assumed]
+    return f"elmcfg: {document.path} does not tell these keys; assumed: {', '.join(said)}"
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from elmcfg.cli.common import config_argument, format_option, out_style, say
+from elmcfg.cli.common import document_argument, format_option, out_style, say
 from elmcfg.differences import compare
 from elmcfg.render import beside, machine
 
@@ -23,17 +23,21 @@ from elmcfg.render import beside, machine
 def command(first: str, second: str, context_length: int | None, format_: str) -> None:
     """Show what two configs differ in, by layer and in cost.
 
-    The models are compared, not the files: a recipe and the lists it makes are the same.
+    The models are compared, not the files: a recipe and the lists it makes are the same. Keys that
+    a checkpoint does not tell are not compared.
 
     \b
     Examples:
       elmcfg diff openelm-270m uniform-270m
       elmcfg diff openelm-1_1b mine.yaml --context-length 4096
+      elmcfg diff model.gguf config.json
       elmcfg diff a.yaml b.yaml --format json
 
     Exit codes: 0 compared, alike or not, 1 a config is not valid, 2 no such file.
     """
-    found = compare(config_argument(first), config_argument(second), context_length=context_length)
+    (a, read_a), (b, read_b) = document_argument(first), document_argument(second)
+    unknown = {*read_a.assumed, *read_b.assumed}
+    found = compare(a, b, context_length=context_length, unknown=unknown)
     if format_ == "json":
         say(machine.text({"same": found.is_empty, **dataclasses.asdict(found)}))
     else:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "build-and-run": "elmcfg.cli.build_and_run",
     "show": "elmcfg.cli.show",
     "diff": "elmcfg.cli.diff",
+    "convert": "elmcfg.cli.convert",
     "explain": "elmcfg.cli.explain",
     "doctor": "elmcfg.cli.doctor",
 }
@@ -26,6 +27,7 @@ _SUMMARIES = {
     "build-and-run": "Build the MLX model of a config and prove it.",
     "show": "Show configs layer by layer, with their costs.",
     "diff": "Show what two configs differ in, by layer and in cost.",
+    "convert": "Write a model in the form that another program reads.",
     "explain": "Explain a diagnostic code.",
     "doctor": "Say what this machine has for building models, and what it lacks.",
 }
@@ -71,9 +73,11 @@ def cli() -> None:
       elmcfg scale --layers 16 --model-dim 1280 -o mine.yaml
       elmcfg scale --target-params 600M --max-kv-cache 48MiB
       elmcfg build-and-run mine.yaml         build it in MLX and prove it
+      elmcfg convert mine.yaml mine.gguf     for llama.cpp, with random weights
       elmcfg explain ELM203                  what a code means
 
-    A CONFIG is a path, - for standard input, or the name of a shipped variant.
+    A CONFIG is a path, - for standard input, or the name of a shipped variant; of a safetensors or
+    GGUF file the headers are read.
     Exit codes: 0 fine, 1 a problem was found, 2 called wrongly.
     """
 

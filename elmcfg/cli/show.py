@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from elmcfg.cli.common import config_argument, fail, format_option, note, out_style, say, width
+from elmcfg.cli.common import document_argument, fail, format_option, note, out_style, say, width
 from elmcfg.cli.scale_options import Hardware
 from elmcfg.config import Config
 from elmcfg.costs import Cost, cost
@@ -56,6 +56,8 @@ def command(
 ) -> None:
     """Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
 
+    Configs of DeciLM, Nemotron-NAS and transformers' per_layer_config are shown too.
+
     Multipliers are shown as asked → as got where rounding moved them. Σ weights and Σ kv are the
     bytes of all layers so far, the embedding table included. Several configs are drawn side by
     side.
@@ -72,7 +74,7 @@ def command(
     if not sources:
         say("\n".join(shipped()))
         return
-    configs = [config_argument(source) for source in sources]
+    configs = [document_argument(source)[0] for source in sources]
     spent = [cost(config, context_length=context_length) for config in configs]
     bounds = (
         [of_model(hardware, *pair) for pair in zip(configs, spent, strict=True)]

@@ -6,8 +6,8 @@ keys, limits) come back in the document, never as exceptions. Nothing in a file 
 """
 
 from elmcfg.document.lines import Format
-from elmcfg.document.reading import Document, decode, guess_format, parse, read_bytes
-from elmcfg.document.writing import dump_yaml, write_atomically, write_back
+from elmcfg.document.reading import Document, decode, guess_format, parse, read_bytes, unreadable
+from elmcfg.document.writing import dump_yaml, new_file, write_atomically, write_back
 
 __all__ = [
     "Document",
@@ -15,8 +15,10 @@ __all__ = [
     "decode",
     "dump_yaml",
     "guess_format",
+    "new_file",
     "parse",
     "read_bytes",
+    "unreadable",
     "write_atomically",
     "write_back",
 ]

@@ -28,6 +28,8 @@ class Document:
         format: YAML or JSON.
         data: The top-level mapping, or ``None`` where there is none to check further.
         diagnostics: Problems of the text itself.
+        assumed: Keys that the source does not tell, as a checkpoint does not tell all of them.
+        family: Name of the other family whose config this was; ``None`` for an OpenELM's.
     """
 
     path: str
@@ -35,6 +37,8 @@ class Document:
     format: Format
     data: dict[str, Any] | None
     diagnostics: list[Diagnostic]
+    assumed: tuple[str, ...] = ()
+    family: str | None = None
     _locate: Callable[[], Tree] = field(repr=False, default=Tree)
     _tree: Tree | None = field(repr=False, default=None)
     _lines: Lines | None = field(repr=False, default=None)

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,33 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
     )
 
 
+@contextlib.contextmanager
+def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A file to fill, which gets its name when the block ends well and is gone otherwise.
+
+    Args:
+        path: Where it shall be.
+        overwrite: Whether a file that is there already may be replaced.
+
+    Raises:
+        FileExistsError: If the file is there and ``overwrite`` is false.
+        OSError: If it cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(errno.EEXIST, "the file exists already", str(path))
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, text: str, *, overwrite: bool = False) -> None:
     """Write a file so that it is there whole or not at all.
 
@@ -38,18 +65,8 @@ def write_atomically(path: Path, text: str, *, overwrite: bool = False) -> None:
         FileExistsError: If the file is there and ``overwrite`` is false.
         OSError: If it cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise FileExistsError(errno.EEXIST, "the file exists already", str(path))
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, _mode(path))  # noqa: PTH101
-        os.replace(temporary, path)  # noqa: PTH105
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_back(path: Path, before: str, after: str) -> None:

@@ -7,6 +7,7 @@ when everything in it is written.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -20,6 +21,11 @@ from elmcfg.geometry import geometry
 
 WEIGHTS = "model.safetensors"
 _SPARE_BYTES = 2**20
+_REPLACEABLE = (
+    "config.json", "generation_config.json", "README.md", "*.safetensors",
+    "*.safetensors.index.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
+    ".gitattributes", "vocab.json", "merges.txt",
+)  # fmt: skip
 
 
 class FolderError(OSError):
@@ -27,20 +33,23 @@ class FolderError(OSError):
 
 
 @contextlib.contextmanager
-def new_folder(place: Path, nbytes: int) -> Iterator[Path]:
+def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[Path]:
     """A folder to fill, which gets its name when the block ends with something in it.
 
     Args:
         place: Where it shall be; nothing, or an empty folder, may be there.
         nbytes: How much will be written.
+        replace: Whether a model folder that is there may be replaced; no other folder may be.
 
     Raises:
         FolderError: If something is there, the disk has too little room, or it cannot be written.
     """
     temporary = None
     try:
-        if place.exists() and not (place.is_dir() and not any(place.iterdir())):
-            raise FolderError(f"{place}: is there already; name a new folder")
+        if place.is_symlink() or (place.exists() and not _is_empty(place)):
+            if not replace:
+                raise FolderError(f"{place}: is there already; name a new folder")
+            _hold_model(place)
         if not place.parent.is_dir():
             raise FolderError(f"{place}: there is no folder {place.parent}")
         free = shutil.disk_usage(place.parent).free
@@ -52,7 +61,10 @@ def new_folder(place: Path, nbytes: int) -> Iterator[Path]:
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o777 & ~umask)  # mkdtemp's mode is private.
-            temporary.replace(place)
+            if place.exists() and not _is_empty(place):
+                _exchange(temporary, place)
+            else:
+                temporary.replace(place)
     except FolderError:
         raise
     except OSError as error:
@@ -62,18 +74,70 @@ def new_folder(place: Path, nbytes: int) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_texts(folder: Path, config: Config, name: str) -> None:
-    """Write ``config.json`` and the model card.
+def _is_empty(place: Path) -> bool:
+    return place.is_dir() and not any(place.iterdir())
+
+
+def _hold_model(place: Path) -> None:
+    """Refuse to replace what is not a model folder and nothing else: it is somebody's work."""
+    if place.is_symlink() or not place.is_dir():
+        raise FolderError(f"{place}: is there already, and is no folder; name a new folder")
+    foreign = sorted(
+        entry.name
+        for entry in place.iterdir()
+        if entry.is_dir() or not any(entry.match(pattern) for pattern in _REPLACEABLE)
+    )
+    if foreign:
+        raise FolderError(f"{place}: holds {foreign[0]}, which is no part of a model; not replaced")
+
+
+def _exchange(new: Path, place: Path) -> None:
+    """Put a folder in the place of another, which is there until the new one is."""
+    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.parent))
+    place.replace(old)
+    try:
+        new.replace(place)
+    except OSError:
+        old.replace(place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_texts(
+    folder: Path, config: Config, name: str, *, weights: str | None = None, tokenizer: bool = False
+) -> None:
+    """Write ``config.json``, ``generation_config.json`` and the model card.
+
+    Args:
+        folder: Where to.
+        config: Of the model.
+        name: What the model is called.
+        weights: Where the weights come from; None for random ones.
+        tokenizer: Whether a tokenizer is written too.
 
     Raises:
         OSError: If they cannot be written.
     """
+    card = model_card(config, name, weights=weights, tokenizer=tokenizer)
+    tokens = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
+    known = {key: token for key, token in tokens.items() if token is not None}
+    generation = json.dumps({"_from_model_config": True, **known}, indent=2) + "\n"
     (folder / "config.json").write_text(hub.dump(config), encoding="utf-8")
-    (folder / "README.md").write_text(model_card(config, name), encoding="utf-8")
+    (folder / "generation_config.json").write_text(generation, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def model_card(config: Config, name: str) -> str:
-    """The README of a model folder: what the model is, layer by layer, and how to load it."""
+def model_card(
+    config: Config, name: str, *, weights: str | None = None, tokenizer: bool = False
+) -> str:
+    """The README of a model folder: what the model is, layer by layer, and how to load it.
+
+    Args:
+        config: Of the model.
+        name: What the model is called.
+        weights: Where the weights come from; None for random ones.
+        tokenizer: Whether the folder has a tokenizer.
+    """
     shape, spent = geometry(config), cost(config)
     rows = [
         f"| {layer.index} | {layer.num_query_heads} | {layer.num_kv_heads} | {layer.ffn_dim:,} | "
@@ -84,7 +148,9 @@ def model_card(config: Config, name: str) -> str:
     lines = [
         *("---", "library_name: mlx", "tags:", "- openelm", "- layer-wise-scaling", "---", ""),
         *(f"# {name}", "", *described),
-        "**Random weights.** Made and proven by elmcfg; nobody has trained this model.",
+        "**Random weights.** Made and proven by elmcfg; nobody has trained this model."
+        if weights is None
+        else f"Converted by elmcfg from {weights}.",
         "",
         f"{spent.parameters.total:,} parameters in {config.torch_dtype}: {len(shape.layers)} "
         f"layers of width {shape.model_dim:,} with heads of {shape.head_dim}, vocabulary "
@@ -100,7 +166,6 @@ def model_card(config: Config, name: str) -> str:
         "from mlx_lm.utils import load_model",
         f'model, config = load_model(Path("{name}"))',
         "```",
-        "",
-        "No tokenizer is included.",
+        *([] if tokenizer else ["", "No tokenizer is included."]),
     ]
     return "\n".join(lines) + "\n"

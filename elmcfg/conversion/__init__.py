@@ -1,0 +1,199 @@
+"""One variant for every program: model folders, GGUF files, CoreNet's recipe, and variant files.
+
+:func:`convert` writes a model in the form that another program reads. Weights stream through it one
+tensor at a time; what a form cannot say is refused with the reason, and nothing is left half
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elmcfg.conversion.weights import ConversionError, Weights
+from elmcfg.formats.folder import FolderError
+from elmcfg.formats.safetensors import SHARD_BYTES, CheckpointError
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+    from elmcfg.conversion.slicing import Cut
+
+__all__ = [
+    "DTYPES",
+    "FORMATS",
+    "CheckpointError",
+    "ConversionError",
+    "FolderError",
+    "Options",
+    "convert",
+    "guess_format",
+]
+
+FORMATS = ("hub", "mlx-lm", "gguf", "corenet", "elmcfg")
+"""A model folder for transformers and mlx-lm, or for mlx-lm alone; llama.cpp's file; the recipe for
+CoreNet's trainer; a variant file."""
+
+_DTYPES = ("float32", "float16", "bfloat16")
+_QUANTIZED = "q8_0"
+DTYPES = (*_DTYPES, _QUANTIZED)
+"""Types of the weights; the last one is GGUF's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to convert.
+
+    Attributes:
+        dtype: Of the matrices; the weights' own where None. ``q8_0`` is GGUF's alone.
+        seed: Of random weights.
+        tokenizer: A ``tokenizer.model``, or a folder with a tokenizer.
+        overwrite: Whether what is there may be replaced.
+        shard_bytes: Most bytes of weights in one file of a folder.
+        cut: The smaller model to make of the weights, if any.
+    """
+
+    dtype: str | None = None
+    seed: int = 0
+    tokenizer: Path | None = None
+    overwrite: bool = False
+    shard_bytes: int = SHARD_BYTES
+    cut: Cut | None = None
+
+
+def guess_format(target: str) -> str:
+    """The form that a name asks for.
+
+    Raises:
+        ConversionError: If it asks for one that is not written.
+    """
+    suffix = Path(target).suffix.lower()
+    if suffix == ".gguf":
+        return "gguf"
+    if suffix in (".yaml", ".yml", ".json"):
+        return "elmcfg"
+    if suffix in (".safetensors", ".bin", ".pt", ".npz", ".py"):
+        raise ConversionError(f"{target}: no form is called {suffix}; name a folder, or use --to")
+    return "hub"
+
+
+def convert(
+    config: Config, target: Path, form: str, *, checkpoint: Path | None, options: Options
+) -> list[str]:
+    """Write a model in the form that a program reads.
+
+    Args:
+        config: A valid config.
+        target: The file or folder to write.
+        form: One of :data:`FORMATS`.
+        checkpoint: The model's weights, a safetensors file, an index of shards or a GGUF file;
+            random weights are made where None.
+        options: How.
+
+    Returns:
+        What the user should know: where the weights are from, and who will not read the result
+        as it is meant.
+
+    Raises:
+        ConversionError: If it cannot be done; nothing is left of it then.
+        CheckpointError: If the weights cannot be read.
+        FolderError: If a folder is there and may not be replaced, or cannot be written.
+        FileExistsError: If a file is there and may not be replaced.
+        OSError: If it cannot be written.
+        BackendError: If random weights are wanted and MLX is missing.
+    """
+    writers: dict[str, Callable[..., list[str]]] = {
+        "hub": _folder,
+        "mlx-lm": _folder,
+        "gguf": _gguf,
+        "corenet": _text,
+        "elmcfg": _text,
+    }
+    if form not in ("corenet", "elmcfg"):
+        _check_dtype(form, options.dtype)
+    return writers[form](config, target, form, checkpoint, options)
+
+
+def _check_dtype(form: str, dtype: str | None) -> None:
+    if dtype == _QUANTIZED and form != "gguf":
+        raise ConversionError(
+            f"{_QUANTIZED} is a type of GGUF files; quantize a folder with mlx_lm.convert -q"
+        )
+
+
+def _weights(config: Config, checkpoint: Path | None, options: Options) -> tuple[Config, Weights]:
+    """The weights, and the config with the dtype that they shall have."""
+    from elmcfg.conversion import weights
+    from elmcfg.conversion.slicing import cut_weights
+
+    asked = options.dtype if options.dtype in _DTYPES else None
+    if checkpoint is None and options.cut is not None:
+        raise ConversionError("there are no weights to cut: name a model folder or a checkpoint")
+    if checkpoint is None:
+        config = config.model_copy(update={"torch_dtype": asked or config.torch_dtype})
+        return config, weights.random(config, seed=options.seed)
+    found = weights.of_file(checkpoint, config)
+    if options.cut is not None:
+        config, found = options.cut.config, cut_weights(found, config, options.cut)
+    return config.model_copy(update={"torch_dtype": asked or found.dtype}), found
+
+
+def _folder(
+    config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
+) -> list[str]:
+    from elmcfg.conversion import hub
+    from elmcfg.formats.folder import new_folder
+
+    remarks: list[str] = []
+    if form == "hub":
+        config, remarks = hub.with_recipe(config)
+    tokenizer = () if options.tokenizer is None else hub.tokenizer_files(options.tokenizer)
+    config, weights = _weights(config, checkpoint, options)
+    named = config if config.name else config.model_copy(update={"name": target.resolve().name})
+    needed = hub.nbytes(named, weights.shapes)
+    with new_folder(target, needed, replace=options.overwrite) as place:
+        hub.write(place, named, weights, tokenizer, options.shard_bytes)
+    return [f"weights: {weights.origin}", *remarks]
+
+
+def _gguf(
+    config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
+) -> list[str]:
+    from elmcfg.conversion import gguf, hub, tokenizer
+    from elmcfg.document import new_file
+
+    found = gguf.obstacles(config)
+    if found:
+        raise ConversionError("GGUF cannot express this model: " + "; ".join(found))
+    if options.tokenizer is None:
+        vocabulary = tokenizer.placeholder(config.vocab_size)
+        remark = (
+            "vocabulary: a placeholder; prompts must be token ids (--tokenizer gives a real one)"
+        )
+    else:
+        files = {file.name: file for file in hub.tokenizer_files(options.tokenizer)}
+        if "tokenizer.model" not in files:
+            raise ConversionError(f"{options.tokenizer}: holds no tokenizer.model (SentencePiece)")
+        vocabulary = tokenizer.sentencepiece(files["tokenizer.model"], config.vocab_size)
+        remark = f"vocabulary: {files['tokenizer.model']}"
+    config, weights = _weights(config, checkpoint, options)
+    file_type = _QUANTIZED if options.dtype == _QUANTIZED else config.torch_dtype
+    with new_file(target, overwrite=options.overwrite) as place:
+        gguf.write(place, config, weights, vocabulary, file_type)
+    return [f"weights: {weights.origin}, as {file_type}", remark]
+
+
+def _text(
+    config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
+) -> list[str]:
+    from elmcfg.conversion import corenet
+    from elmcfg.document import write_atomically
+    from elmcfg.formats import hub, variant
+
+    if form == "corenet":
+        text = corenet.dump(config, config.name or target.name.partition(".")[0])
+    else:
+        text = (hub if target.suffix == ".json" else variant).dump(config)
+    write_atomically(target, text, overwrite=options.overwrite)
+    return ["the config alone, without weights"]

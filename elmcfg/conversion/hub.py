@@ -1,0 +1,129 @@
+"""A model folder as the hub has them: what mlx-lm and transformers load.
+
+The two read one folder, but not in the same way. mlx-lm goes by the lists. The hub's remote code
+makes the query heads from the recipe and knows no other recipe than two end points rounded to two
+decimals, or one number, so that a model has to follow such a recipe to mean the same in both.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elmcfg.config import resolve
+from elmcfg.conversion.recipes import end_points
+from elmcfg.conversion.weights import DTYPES, ConversionError, Weights, cast, pieces
+from elmcfg.formats import folder, safetensors
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+
+TOKENIZER_FILES = (
+    "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json",
+)  # fmt: skip
+
+
+def with_recipe(config: Config) -> tuple[Config, list[str]]:
+    """The same model with the recipe for its heads, which the hub's code wants, and warnings."""
+    found = end_points(config)
+    if isinstance(found, str):
+        return config, [
+            "transformers would not build this model: the hub's code makes the query heads from "
+            f"two end points, and {found}; mlx-lm reads the lists"
+        ]
+    recipe = {"qkv_multipliers": found.qkv, "num_gqa_groups": found.queries_per_kv_head}
+    # Resolved first: the schedule's other options would be read into the recipe.
+    return resolve(config).model_copy(update=recipe), []
+
+
+def nbytes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Bytes of the weights in the config's dtype."""
+    width = safetensors.DTYPE_BYTES[DTYPES[config.torch_dtype]]
+    return sum(math.prod(shape) for shape in shapes.values()) * width
+
+
+def write(
+    place: Path, config: Config, weights: Weights, tokenizer: tuple[Path, ...], shard_bytes: int
+) -> None:
+    """Fill a folder.
+
+    Args:
+        place: The folder, which is there.
+        config: Its ``torch_dtype`` is what the weights are written in.
+        weights: Of the same model.
+        tokenizer: Files to copy.
+        shard_bytes: Most bytes of weights in a file.
+
+    Raises:
+        ConversionError: If a weight does not fit the dtype.
+        OSError: If something cannot be written.
+    """
+    dtype = DTYPES[config.torch_dtype]
+    width = safetensors.DTYPE_BYTES[dtype]
+    sizes = {name: math.prod(shape) * width for name, shape in weights.shapes.items()}
+    files = safetensors.shards(sizes, shard_bytes)
+    for file, names in files:
+        with (place / file).open("wb") as stream:
+            safetensors.write_header(stream, {n: (dtype, weights.shapes[n]) for n in names})
+            for name in names:
+                for part in pieces(weights.read(name)):
+                    stream.write(np.ascontiguousarray(cast(part, weights.dtypes[name], dtype)).data)
+    if len(files) > 1:
+        text = safetensors.index(files, sum(sizes.values()))
+        (place / safetensors.INDEX).write_text(text, encoding="utf-8")
+    for source in tokenizer:
+        shutil.copyfile(source, place / source.name)
+    if [source.name for source in tokenizer] == ["tokenizer.model"]:
+        (place / "tokenizer_config.json").write_text(_TOKENIZER_CONFIG, encoding="utf-8")
+    folder.write_texts(
+        place,
+        config,
+        config.name or "model",
+        weights=None if weights.origin.startswith("random") else weights.origin,
+        tokenizer=bool(tokenizer),
+    )
+
+
+# What transformers needs to read a SentencePiece model as Llama's, which OpenELM uses.
+_TOKENIZER_CONFIG = (
+    json.dumps(
+        {
+            "add_bos_token": True,
+            "add_eos_token": False,
+            "bos_token": "<s>",
+            "eos_token": "</s>",
+            "legacy": False,
+            "tokenizer_class": "LlamaTokenizer",
+            "unk_token": "<unk>",
+        },
+        indent=2,
+    )
+    + "\n"
+)
+
+
+def tokenizer_files(given: Path) -> tuple[Path, ...]:
+    """The files of a tokenizer: one SentencePiece model, or those in a folder.
+
+    Raises:
+        ConversionError: If there are none.
+    """
+    if given.is_dir():
+        found = tuple(given / name for name in TOKENIZER_FILES if (given / name).is_file())
+        if not found:
+            raise ConversionError(f"{given}: holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
+        return found
+    if not given.is_file():
+        raise ConversionError(f"{given}: no such tokenizer")
+    if given.name != "tokenizer.model":
+        raise ConversionError(
+            f"{given}: name a tokenizer.model (SentencePiece) or the folder of a tokenizer"
+        )
+    return (given,)

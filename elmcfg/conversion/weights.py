@@ -1,0 +1,218 @@
+"""Weights one tensor at a time: from a checkpoint, from a GGUF file, or drawn at random.
+
+Whoever converts a model holds one tensor in memory, not all of them. Arrays are numpy's; it has no
+bfloat16, so that such values are held as the upper halves of their float32 forms, in ``uint16``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmcfg.formats import gguf, safetensors
+from elmcfg.formats.safetensors import CheckpointError, Entry
+from elmcfg.geometry import geometry
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+
+Array = NDArray[Any]
+
+DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+"""Names of dtypes in a config, and in the files."""
+
+_NUMPY: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+}
+_BLOCK, _BLOCK_BYTES = 32, 34
+_PIECE = 2**20
+
+
+class ConversionError(Exception):
+    """A model cannot be converted; the message says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The tensors of a model, by the released checkpoints' names.
+
+    Attributes:
+        dtypes: Dtype of each tensor: ``F32``, ``F16`` or ``BF16``.
+        shapes: Shape of each tensor.
+        read: The values of a tensor; to be called once for each.
+        origin: Where they come from, in words.
+    """
+
+    dtypes: Mapping[str, str]
+    shapes: Mapping[str, tuple[int, ...]]
+    read: Callable[[str], Array]
+    origin: str
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of most matrices, as a config names it."""
+        of_matrices = Counter(self.dtypes[n] for n, shape in self.shapes.items() if len(shape) == 2)
+        names = {short: name for name, short in DTYPES.items()}
+        return names[of_matrices.most_common(1)[0][0]]
+
+
+def random(config: Config, *, seed: int = 0) -> Weights:
+    """Random weights, as ``elmcfg.build`` makes them, in the config's dtype. Imports MLX.
+
+    Raises:
+        BackendError: If MLX cannot be imported.
+    """
+    from elmcfg.backend import import_mlx
+
+    import_mlx()
+    from elmcfg.model.arrays import random_arrays
+
+    shapes = geometry(config).tensor_shapes()
+    return Weights(
+        dict.fromkeys(shapes, DTYPES[config.torch_dtype]),
+        shapes,
+        random_arrays(config, dtype=config.torch_dtype, seed=seed),
+        f"random weights of seed {seed}",
+    )
+
+
+def of_file(path: Path, config: Config) -> Weights:
+    """The weights of a safetensors checkpoint or a GGUF file.
+
+    Args:
+        path: A ``*.safetensors`` file, the index of shards, or a ``*.gguf`` file.
+        config: Of the model that they are of.
+
+    Raises:
+        CheckpointError: If it cannot be read.
+        ConversionError: If it is another model's, or in a form that is not read.
+    """
+    if path.suffix.lower() == ".gguf":
+        parts = gguf.entries(gguf.read_header(path))
+    else:
+        parts = {name: (entry,) for name, entry in safetensors.read_headers(path).items()}
+    shapes = {
+        name: (sum(e.shape[0] for e in entries), *entries[0].shape[1:])
+        for name, entries in parts.items()
+    }
+    expected = geometry(config).tensor_shapes()
+    _hold(shapes, expected, path)
+    readable = {*_NUMPY, "Q8_0"}
+    strange = [name for name, entries in parts.items() if entries[0].dtype not in readable]
+    if strange:
+        dtype = parts[strange[0]][0].dtype
+        raise ConversionError(f"{path}: {strange[0]} is {dtype}; F32, F16, BF16 and Q8_0 are read")
+
+    def read(name: str) -> Array:
+        arrays = [_values(entry) for entry in parts[name]]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    stored = {name: parts[name][0].dtype for name in expected}
+    dtypes = {name: dtype if dtype in _NUMPY else "F32" for name, dtype in stored.items()}
+    return Weights(dtypes, expected, read, str(path))
+
+
+def _hold(
+    shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], path: Path
+) -> None:
+    """Hold a file's tensors against the config's."""
+    wrong = [n for n, shape in expected.items() if n not in shapes or shapes[n] != shape]
+    wrong += [name for name in shapes if name not in expected]
+    if not wrong:
+        return
+    name = wrong[0]
+    got, wanted = shapes.get(name, "none"), expected.get(name, "none")
+    packed = "; it is quantized, which is not read" if name + ".scales" in shapes else ""
+    more = f", and {len(wrong) - 1:,} tensors more" if len(wrong) > 1 else ""
+    raise ConversionError(
+        f"{path}: the weights are not this config's: {name} has shape {got}, the config wants "
+        f"{wanted}{more}{packed}"
+    )
+
+
+def _values(entry: Entry) -> Array:
+    """The values of an entry; those that need no unpacking are mapped from the file, not read."""
+    if entry.nbytes == 0:
+        return np.empty(entry.shape, _NUMPY.get(entry.dtype, np.float32))
+    try:
+        raw = np.memmap(entry.file, np.uint8, "r", entry.start, (entry.nbytes,))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{entry.file}: cannot be read: {error}") from error
+    if entry.dtype == "Q8_0":
+        return _unblocked(raw).reshape(entry.shape)
+    values: Array = raw.view(_NUMPY[entry.dtype])
+    return values.reshape(entry.shape)
+
+
+def pieces(values: Array) -> Iterator[Array]:
+    """Whole rows of a few megabytes at a time: what is made of them stays small."""
+    rows = values.shape[0]
+    step = max(1, _PIECE // max(1, values.size // max(1, rows)))
+    for start in range(0, rows, step):
+        yield values[start : start + step]
+
+
+def _unblocked(raw: Array) -> Array:
+    """Values of Q8_0: blocks of a float16 scale and 32 signed bytes (ggml-common.h)."""
+    blocks = raw.reshape(-1, _BLOCK_BYTES)
+    scales = blocks[:, :2].copy().view("<f2").astype(np.float32)
+    values: Array = scales * blocks[:, 2:].view(np.int8)
+    return values
+
+
+def blocked(values: Array) -> Array:
+    """Float32 values as Q8_0, a row of bytes for each row.
+
+    Each block of 32 is scaled so that its largest magnitude is 127, and rounded, halves away from
+    zero, as ggml's ``quantize_row_q8_0_ref`` does.
+
+    Args:
+        values: (rows, columns) float32; columns a multiple of 32.
+    """
+    rows = values.shape[0]
+    blocks = values.reshape(-1, _BLOCK)
+    scales = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
+    inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
+    scaled = blocks * inverse
+    whole = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)
+    packed = np.concatenate([scales.astype("<f2").view(np.uint8), whole.view(np.uint8)], axis=1)
+    return packed.reshape(rows, -1)
+
+
+def cast(values: Array, dtype: str, to: str) -> Array:
+    """Values of one of the three dtypes in another, rounded to the nearest, ties to even.
+
+    Raises:
+        ConversionError: If a finite value would become infinite.
+    """
+    if dtype == to:
+        return values
+    wide = _widened(values) if dtype == "BF16" else values.astype(np.float32, copy=False)
+    if to == "F32":
+        return wide
+    with np.errstate(over="ignore"):
+        narrow = wide.astype("<f2") if to == "F16" else _bfloat16(wide)
+    infinite = np.isinf(narrow if to == "F16" else _widened(narrow))
+    if infinite.any() and np.isfinite(wide[infinite]).any():
+        raise ConversionError(f"a weight of {np.abs(wide).max():.3g} is too large for {to}")
+    return narrow
+
+
+def _widened(values: Array) -> Array:
+    """bfloat16 values, held as their bits, in float32."""
+    return (values.astype(np.uint32) << 16).view(np.float32)
+
+
+def _bfloat16(values: Array) -> Array:
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    # Rounding the bits of a NaN could carry into its sign; a quiet NaN stays one.
+    return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded).astype("<u2")

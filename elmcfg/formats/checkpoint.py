@@ -1,0 +1,263 @@
+"""What the tensors of a checkpoint say of its config, and what they leave open.
+
+Shapes tell almost everything: the depth from the names, the widths from the norms and the
+embedding, the heads of a layer from its two attention matrices. What they cannot tell (the RoPE
+base, the norm's epsilon, how long the context may be) is assumed as the released models have it,
+and named, so that no guess passes for a fact.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elmcfg.formats import gguf, safetensors
+from elmcfg.formats.safetensors import CheckpointError, Entry
+from elmcfg.geometry import ffn_dim
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_EMBEDDING = "transformer.token_embeddings.weight"
+_LAYER = re.compile(r"transformer\.layers\.(0|[1-9]\d{0,5})\.")
+_USUAL_DIVISOR = 256
+_USUAL_HEAD_DIMS = (64, 128, 32, 16, 8, 4, 2)
+_ALWAYS_ASSUMED = ("rope_max_length", "initializer_range", "use_cache")
+_ASSUMED_OF_WEIGHTS = (
+    "rms_norm_eps", "rope_freq_constant", "max_context_length", "bos_token_id", "eos_token_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A config as far as a checkpoint tells it.
+
+    Attributes:
+        values: Keys of a config.
+        assumed: Keys that the file does not tell, given in ``values`` or left at their defaults.
+    """
+
+    values: dict[str, Any]
+    assumed: tuple[str, ...]
+
+
+def read(path: Path) -> Reading:
+    """The config of a checkpoint, from its headers alone.
+
+    Args:
+        path: A ``*.safetensors`` file, the index of shards, or a ``*.gguf`` file.
+
+    Raises:
+        CheckpointError: If it cannot be read, is damaged, or is not of an OpenELM-style model.
+    """
+    if path.suffix.lower() == ".gguf":
+        return _of_gguf(path)
+    entries = safetensors.read_headers(path)
+    values, assumed = from_shapes(_unpacked(entries), path)
+    dtypes = Counter(entry.dtype for entry in entries.values() if entry.dtype in _DTYPES)
+    if len(dtypes) > 0:
+        values["torch_dtype"] = _DTYPES[dtypes.most_common(1)[0][0]]
+    return Reading(values, (*_ASSUMED_OF_WEIGHTS, *assumed))
+
+
+def from_shapes(shapes: Shapes, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The keys that shapes tell, and the names of those among them that are a guess.
+
+    Args:
+        shapes: By the released checkpoints' names.
+        path: What to call the file in errors.
+
+    Raises:
+        CheckpointError: If they are not the tensors of an OpenELM-style model.
+    """
+    depth = _depth(shapes, path)
+    vocab, d = _shape(shapes, _EMBEDDING, 2, path)
+    first = "transformer.layers.0."
+    normed = first + "attn.q_norm.weight" in shapes
+    wide = [_widths(shapes, i, path) for i in range(depth)]
+    if normed:
+        (h,) = _shape(shapes, first + "attn.q_norm.weight", 1, path)
+    else:
+        common = math.gcd(*(n for q, kv, _, _ in wide for n in (q, kv)))
+        h = next((n for n in _USUAL_HEAD_DIMS if common % n == 0), common)
+    ffn = [f for _, _, f, _ in wide]
+    gated = {rows == 2 * f for _, _, f, rows in wide}
+    if h < 1 or len(gated) > 1 or any(q % h or kv % h for q, kv, _, _ in wide):
+        raise CheckpointError(f"{path}: its layers contradict each other; is it another model's?")
+    divisor = math.gcd(*ffn)
+    divisor = _USUAL_DIVISOR if divisor % _USUAL_DIVISOR == 0 else divisor
+    values: dict[str, Any] = {
+        "num_transformer_layers": depth,
+        "model_dim": d,
+        "head_dim": h,
+        "vocab_size": vocab,
+        "num_query_heads": [q // h for q, _, _, _ in wide],
+        "num_kv_heads": [kv // h for _, kv, _, _ in wide],
+        "ffn_multipliers": [_multiplier(f, d, divisor) for f in ffn],
+        "ffn_dim_divisor": divisor,
+        "ffn_with_glu": gated == {True},
+        "normalize_qk_projections": normed,
+        "share_input_output_layers": "lm_head.weight" not in shapes,
+    }
+    assumed = ("ffn_dim_divisor", *(() if normed else ("head_dim",)), *_ALWAYS_ASSUMED)
+    _agree(values, shapes, path)
+    return values, assumed
+
+
+def _agree(values: Mapping[str, Any], shapes: Shapes, path: Path) -> None:
+    """Hold every tensor against the model that the telling ones describe."""
+    from elmcfg.config import Config  # only here are models needed
+    from elmcfg.geometry import geometry
+
+    try:
+        expected = geometry(Config.model_validate(values)).tensor_shapes()
+    except ValueError:
+        return  # The config is not valid; the linter says why.
+    for name in expected:
+        if name not in shapes:
+            raise CheckpointError(f"{path}: has no tensor {name}; is a shard missing?")
+    for name, shape in shapes.items():
+        if name not in expected:
+            raise CheckpointError(f"{path}: has a tensor {name}, which no OpenELM has")
+        if shape != expected[name]:
+            raise CheckpointError(
+                f"{path}: {name} has shape {shape}, the other tensors want {expected[name]}"
+            )
+
+
+def _depth(shapes: Shapes, path: Path) -> int:
+    numbers = {int(match[1]) for match in map(_LAYER.match, shapes) if match}
+    if not numbers:
+        shown = next(iter(shapes), "nothing")
+        raise CheckpointError(
+            f"{path}: not the tensors of an OpenELM-style model, which are called "
+            f"transformer.layers.N...; the first here is {shown}"
+        )
+    if max(numbers) >= len(numbers):
+        lost = next(i for i in range(len(numbers)) if i not in numbers)
+        raise CheckpointError(f"{path}: has no tensor of layer {lost}; is a shard missing?")
+    return len(numbers)
+
+
+def _shape(shapes: Shapes, name: str, rank: int, path: Path) -> tuple[int, ...]:
+    shape = shapes.get(name)
+    if shape is None:
+        raise CheckpointError(f"{path}: has no tensor {name}; is a shard missing?")
+    if len(shape) != rank or min(shape) < 1:
+        raise CheckpointError(f"{path}: {name} cannot have shape {shape}")
+    return shape
+
+
+def _widths(shapes: Shapes, index: int, path: Path) -> tuple[int, int, int, int]:
+    """Query width, KV width, feed-forward width and rows of ``proj_1`` of a layer."""
+    prefix = f"transformer.layers.{index}."
+    rows, _ = _shape(shapes, prefix + "attn.qkv_proj.weight", 2, path)
+    _, q = _shape(shapes, prefix + "attn.out_proj.weight", 2, path)
+    _, f = _shape(shapes, prefix + "ffn.proj_2.weight", 2, path)
+    hidden, _ = _shape(shapes, prefix + "ffn.proj_1.weight", 2, path)
+    if rows <= q or (rows - q) % 2 or hidden not in (f, 2 * f):
+        raise CheckpointError(
+            f"{path}: layer {index} contradicts itself: {rows:,} rows of qkv_proj over {q:,} "
+            f"query channels, {hidden:,} rows of proj_1 over {f:,} FFN channels"
+        )
+    return q, (rows - q) // 2, f, hidden
+
+
+def _multiplier(width: int, model_dim: int, divisor: int) -> float:
+    """The shortest multiplier that makes this width."""
+    for decimals in (2, 3, 4, 6):
+        short = round(width / model_dim, decimals)
+        if short > 0 and ffn_dim(short, model_dim, divisor) == width:
+            return short
+    return width / model_dim
+
+
+def _unpacked(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
+    """Shapes, with each matrix that MLX quantized as the one that it stands for.
+
+    Such a matrix is packed into words, with one scale and one bias per group of columns. How
+    many columns a group has shows where they are known: in a matrix that reads the model's width.
+    """
+    shapes = {name: entry.shape for name, entry in entries.items()}
+    scales = {
+        name.removesuffix("scales"): s for name, s in shapes.items() if name.endswith(".scales")
+    }
+    norm = shapes.get("transformer.norm.weight", ())
+    groups = [
+        norm[0] // shape[1]
+        for base, shape in scales.items()
+        if len(norm) == 1
+        and len(shape) == 2
+        and shape[1]
+        and base.endswith(("qkv_proj.", "proj_1."))
+    ]
+    if groups:
+        for base, shape in scales.items():
+            shapes[base + "weight"] = (shape[0], shape[-1] * groups[0])
+            shapes.pop(base + "scales")
+            shapes.pop(base + "biases", None)
+    return shapes
+
+
+def _of_gguf(path: Path) -> Reading:
+    header = gguf.read_header(path)
+    said = header.metadata
+    name = said.get("general.architecture")
+    if name != gguf.ARCHITECTURE:
+        raise CheckpointError(f"{path}: a model of architecture {name!r}, not 'openelm'")
+    shapes = {}
+    for tensor, parts in gguf.entries(header).items():
+        rows = sum(part.shape[0] for part in parts)
+        shapes[tensor] = (rows, *parts[0].shape[1:])
+    values, assumed = from_shapes(shapes, path)
+    _same(values, said, path)
+    context = said.get("openelm.context_length", 2048)
+    values |= {
+        "rms_norm_eps": _short(said.get("openelm.attention.layer_norm_rms_epsilon", 1e-6)),
+        "rope_freq_constant": _short(said.get("openelm.rope.freq_base", 10000.0)),
+        "max_context_length": context,
+        "rope_max_length": 2 * context if isinstance(context, int) else context,
+        "bos_token_id": said.get("tokenizer.ggml.bos_token_id"),
+        "eos_token_id": said.get("tokenizer.ggml.eos_token_id"),
+    }
+    if isinstance(said.get("general.name"), str):
+        values["name"] = said["general.name"]
+    dtypes = Counter(e.dtype for e in header.tensors.values() if len(e.shape) == 2)
+    common = dtypes.most_common(1)[0][0]
+    if common in _DTYPES:
+        values["torch_dtype"] = _DTYPES[common]
+        return Reading(values, assumed)
+    return Reading(values, (*assumed, "torch_dtype"))
+
+
+def _short(value: Any) -> Any:
+    """A 32-bit number as one writes it: GGUF keeps 1e-6 as 9.999999974752427e-07."""
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def _same(values: Mapping[str, Any], said: Mapping[str, Any], path: Path) -> None:
+    """Hold the metadata against the tensors: llama.cpp goes by both."""
+    d, divisor = values["model_dim"], values["ffn_dim_divisor"]
+    pairs = {
+        "block_count": values["num_transformer_layers"],
+        "embedding_length": d,
+        "attention.key_length": values["head_dim"],
+        "attention.value_length": values["head_dim"],
+        "attention.head_count": values["num_query_heads"],
+        "attention.head_count_kv": values["num_kv_heads"],
+        "feed_forward_length": [ffn_dim(m, d, divisor) for m in values["ffn_multipliers"]],
+    }
+    for key, seen in pairs.items():
+        meant = said.get(f"openelm.{key}")
+        if isinstance(seen, list) and isinstance(meant, int):
+            meant = [meant] * len(seen)
+        if meant != seen:
+            shown = "nothing" if meant is None else meant
+            raise CheckpointError(
+                f"{path}: openelm.{key} is {shown}, its tensors are those of {seen}"
+            )

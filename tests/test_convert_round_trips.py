@@ -1,0 +1,89 @@
+"""There and back: every model that a form can express has the same layers afterwards."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import elmcfg
+from elmcfg import strategies
+from elmcfg.conversion import gguf
+from elmcfg.conversion.hub import with_recipe
+from elmcfg.conversion.tokenizer import placeholder
+from elmcfg.conversion.weights import Weights
+from elmcfg.costs import cost
+from elmcfg.formats import hub
+from elmcfg.geometry import geometry
+
+EXPRESSIBLE = {
+    "normalize_qk_projections": True,
+    "share_input_output_layers": True,
+    "ffn_with_glu": True,
+}
+_CONFIGS = strategies.configs(max_layers=6, max_dim=128)
+_TOLD = ("max_context_length", "rms_norm_eps", "rope_freq_constant", "torch_dtype")
+
+
+def shapes_of(config: elmcfg.Config) -> dict[str, tuple[int, ...]]:
+    return geometry(config).tensor_shapes()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    values=_CONFIGS,
+    context=st.integers(1, 100_000),
+    eps=st.floats(1e-7, 0.1).map(lambda x: float(f"{x:.3g}")),
+    base=st.integers(2, 10_000_000),
+    dtype=st.sampled_from(["float32", "float16", "bfloat16"]),
+)
+def test_gguf(
+    tmp_path: Path, values: dict[str, Any], context: int, eps: float, base: int, dtype: str
+) -> None:
+    pytest.importorskip("gguf")
+    told = (context, eps, float(base), dtype)
+    small = {"vocab_size": 7, "bos_token_id": None, "eos_token_id": 3}
+    changes = EXPRESSIBLE | small | dict(zip(_TOLD, told, strict=True))
+    config = elmcfg.Config.model_validate(values | changes | {"rope_max_length": 200_000})
+    if cost(config).parameters.total > 1_000_000:
+        return
+    assert gguf.obstacles(config) == []
+    shapes = shapes_of(config)
+    weights = Weights(
+        dict.fromkeys(shapes, "F32"), shapes, lambda n: np.zeros(shapes[n], np.float32), "zeros"
+    )
+    file = tmp_path / "x.gguf"
+    file.unlink(missing_ok=True)
+    gguf.write(file, config, weights, placeholder(7), dtype)
+    read = elmcfg.load(file)
+    assert shapes_of(read) == shapes
+    assert tuple(getattr(read, key) for key in _TOLD) == told
+    assert (read.bos_token_id, read.eos_token_id) == (None, 3)
+
+
+@given(values=_CONFIGS)
+def test_hub(values: dict[str, Any]) -> None:
+    config = elmcfg.Config.model_validate(values)
+    made, warnings = with_recipe(config)
+    read = elmcfg.load(hub.values(made))
+    assert shapes_of(read) == shapes_of(config)
+    if not warnings:
+        # What the hub's code looks at, and takes no other form of.
+        points = hub.values(made)["qkv_multipliers"]
+        assert isinstance(points, float) or len(points) == 2
+        assert made.num_gqa_groups is not None
+
+
+@given(values=_CONFIGS)
+def test_corenet(values: dict[str, Any]) -> None:
+    """The recipe alone, without the lists, makes the same model, or is refused."""
+    from elmcfg.conversion.corenet import recipe
+    from elmcfg.conversion.weights import ConversionError
+
+    config = elmcfg.Config.model_validate(values | {"rms_norm_eps": 1e-6})
+    with contextlib.suppress(ConversionError):
+        again = elmcfg.Config.model_validate({**recipe(config), "vocab_size": config.vocab_size})
+        assert shapes_of(again) == shapes_of(config)
