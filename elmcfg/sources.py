@@ -160,7 +160,7 @@ def looks_like_config(document: Document) -> bool:
         return False
     if document.data is None:
         return re.search(_MARKED, document.text) is not None
-    return "$schema" not in document.data and any(mark in document.data for mark in _MARKS)
+    return any(mark in document.data for mark in _MARKS)
 
 
 def _named(name: str, stdin_name: str) -> Input:

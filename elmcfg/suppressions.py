@@ -130,7 +130,7 @@ def _comments(document: Document) -> Iterator[_Comment]:
         number = document.lines.number(match.start())
         column = match.start() - document.lines.offset(number, 1) + 1
         before = document.lines.line(number)[: column - 1]
-        if (before and before[-1] not in " \t") or _inside(scalars, number, column):
+        if _inside(scalars, number, column):
             continue
         names = [name.strip().upper() for name in (match["codes"] or "").split(",")]
         whole = match["word"] == "ignore-file"
@@ -138,7 +138,7 @@ def _comments(document: Document) -> Iterator[_Comment]:
         if not before.strip():
             if number >= below:  # else the comment before has found it already
                 entry = _ENTRY.search(document.text, match.end())
-                below = document.lines.number(entry.start()) if entry else number + 1
+                below = document.lines.number(entry.start()) if entry else len(document.lines) + 1
             first = below
         yield _Comment(
             span=Span(number, column, number, column + len(match[0].rstrip())),

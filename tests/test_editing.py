@@ -123,6 +123,14 @@ def test_comments_and_layout_stay(change: Change, old: str, new: str) -> None:
     assert apply(COMMENTED, edits(document, change)) == COMMENTED.replace(old, new)
 
 
+def test_json_with_an_entry_to_a_line_gets_another_line() -> None:
+    text = '{\n  "a": [\n    1,\n    2\n  ],\n  "b": 3\n}\n'
+    document = parse(text, "x.json")
+    longer = apply(text, edits(document, Append(("a",), (7, 8))))
+    assert longer == text.replace("    2\n", "    2,\n    7,\n    8\n")
+    assert apply(text, edits(document, Remove(("b",)))) == '{\n  "a": [\n    1,\n    2\n  ]\n}\n'
+
+
 def test_what_an_alias_repeats_is_not_edited_in_place() -> None:
     document = parse("a: &x [1, 2]\nb: *x\n", "x.yaml")
     assert edits(document, Replace(("b", 0), 3)) == []

@@ -77,6 +77,7 @@ def test_shipped_variants_are_plain(name: str) -> None:
         "a: 010\n",
         "a: 1:30\n",
         "a: yes\n",
+        "a:\n  x: 1\n   y: 2\n",
         "a: 1\n  b: 2\n",
         "a: !x 1\n",
         "a: 1\n---\nb: 2\n",

@@ -130,3 +130,11 @@ def test_tags_are_never_executed(tmp_path: Any) -> None:
     text = f'a: !!python/object/apply:os.mkdir ["{target}"]\n'
     assert [d.code for d in parse(text, "x.yaml").diagnostics] == ["ELM007"]
     assert not target.exists()
+
+
+def test_a_merge_key_in_quotes_is_a_key() -> None:
+    assert parse("'<<': 1\na: &x {b: 2}\nc:\n  <<: *x\n", "x.yaml").data == {
+        "<<": 1,
+        "a": {"b": 2},
+        "c": {"b": 2},
+    }

@@ -64,6 +64,8 @@ def test_the_table_of_pyproject(run: Run, folder: Path, monkeypatch: pytest.Monk
         '[tool.elmcfg.per-file-ignores]\n"old/**" = ["ELM2"]\n'
     )
     assert codes(run) == ["ELM203"]
+    assert load(folder).strict
+    assert load(folder).extended(select=["ELM1"]).strict
     assert codes(run, "--select", "ELM409") == ["ELM409"]
     assert codes(run, "--ignore", "ELM203") == []
     (folder / "old").mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elmcfg import folders
@@ -40,12 +40,14 @@ def checked(run: Run, *arguments: str) -> list[str]:
 def test_a_folder_is_searched_for_configs(run: Run, here: Path) -> None:
     put("b.yml", "a.yaml", "sub/deep/config.json.yaml", ".hidden/x.yaml", "notes.txt")
     put("other.yaml", text="on: push\njobs: {}\n")
+    put("with-schema.json", text='{"$schema": "x", "num_gqa_groups": 4}')
     put("package.json", text='{"name": "num_transformer_layers"}')
     put("schema.json", text=(data_folder("schemas") / "variant.schema.json").read_text())
     put("sub/config.json", text=hub.dump(load("tiny")))
     put("broken.json", text='{"num_transformer_layers": 3,')
     put("empty.yaml", text="")
     found = ["a.yaml", "b.yml", "broken.json", "sub/config.json", "sub/deep/config.json.yaml"]
+    found.append("with-schema.json")
     assert checked(run, ".") == found
     assert checked(run, str(here)) == [str(here / name) for name in found]
 
@@ -202,6 +204,8 @@ PATTERNS = st.sampled_from(
 )
 
 
+@example(["d/**"], ["!a.yaml"], "")
+@example(["**/e", "!d/"], [], "")
 @given(st.lists(PATTERNS, max_size=4), st.lists(PATTERNS, max_size=3), st.sampled_from(["", "d"]))
 def test_gitignore_means_what_git_says(
     tmp_path_factory: pytest.TempPathFactory, outer: list[str], inner: list[str], start: str
@@ -233,4 +237,6 @@ def test_an_ignored_folder_that_is_named_is_searched(run: Run, here: Path) -> No
     Path(".gitignore").write_text("out/\n")
     Path("out/.gitignore").write_text("b.yaml\n")
     assert checked(run, ".") == ["c.yaml"]
+    assert checked(run, "out") == ["out/a.yaml"]
+    Path(".gitignore").write_text("*\n")
     assert checked(run, "out") == ["out/a.yaml"]

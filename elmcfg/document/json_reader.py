@@ -31,6 +31,10 @@ from elmcfg.document.tree import (
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null", re.ASCII)
+# Atomic groups and possessive repetition: what cannot match is given up at once.
+_NUMBER = r"(?>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)"
+_NUMBERS = re.compile(rf"\[[ \t\n\r]*+{_NUMBER}(?:[ \t\n\r]*+,[ \t\n\r]*+{_NUMBER})*+[ \t\n\r]*+\]")
+_ONE_NUMBER = re.compile(_NUMBER)
 _CONSTANT = re.compile(r"-?Infinity|NaN")
 _WORD = re.compile(r"[^\s,\]}:\"]+")
 
@@ -154,6 +158,9 @@ class _Reader:
                 return result
 
     def sequence(self, loc: Loc, depth: int) -> list[Any]:
+        numbers = self.numbers(loc)
+        if numbers is not None:
+            return numbers
         result: list[Any] = []
         self.at += 1
         if self.skip() == "]":
@@ -165,6 +172,24 @@ class _Reader:
             result.append(self.value((*loc, len(result)), depth + 1))
             if self.separator("]"):
                 return result
+
+    def numbers(self, loc: Loc) -> list[Any] | None:
+        """A list of numbers alone, read at once; ``None`` for any other, and any with a fault."""
+        match = _NUMBERS.match(self.text, self.at)
+        if match is None:
+            return None
+        try:
+            result: list[Any] = json.loads(match[0])
+        except ValueError:
+            return None
+        if self.count + len(result) > MAX_VALUES:
+            return None
+        self.count += len(result)
+        places = _ONE_NUMBER.finditer(self.text, self.at, match.end())
+        for index, place in enumerate(places):
+            self.tree.values[(*loc, index)] = self.span(place.start(), place.end())
+        self.at = match.end()
+        return result
 
     def separator(self, closing: str) -> bool:
         """Move past a comma or the closing bracket; whether it was the bracket."""

@@ -16,6 +16,7 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
 from elmcfg.diagnostics import Loc, Span
+from elmcfg.document.lines import Format, Lines
 from elmcfg.document.tree import (
     MAX_DEPTH,
     MAX_DIGITS,
@@ -39,7 +40,6 @@ _CORE_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")
 )
 _MERGE = "<<"
-_MAX_BASE_60 = 100
 
 
 def read(text: str) -> Tree:
@@ -51,7 +51,7 @@ def read(text: str) -> Tree:
     except UnusableTextError as stop:
         problem = stop.problem
     except yaml.MarkedYAMLError as error:
-        problem = _syntax(error)
+        problem = _syntax(text, error)
     except yaml.reader.ReaderError as error:
         problem = _bad_character(text, error)
     except UnicodeEncodeError as error:
@@ -66,11 +66,14 @@ def read(text: str) -> Tree:
     return builder.tree
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> TextProblem:
+def _syntax(text: str, error: yaml.MarkedYAMLError) -> TextProblem:
     mark = error.problem_mark or error.context_mark
     span = None
     if mark is not None:
         span = Span(mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
+        lines = Lines(text, Format.YAML)
+        if span.line > len(lines):  # libyaml's end of a text without a line break at its end
+            span = lines.span(len(text), len(text))
     message = error.problem or error.context or "not YAML"
     remedy = ""
     if "\\t" in message:
@@ -107,9 +110,9 @@ class _Open:
     anchor: str | None
     first_value: int
     keys: int = 0
+    merges: bool = False
     key: str | None = None
     key_span: Span | None = None
-    merging: bool = False
     merged: set[str] = field(default_factory=set)
 
 
@@ -228,8 +231,8 @@ class _Builder:
         if top.keys > MAX_KEYS:
             raise too_many_keys(span)
         loc = (*top.loc, key)
-        top.merging = plain and key == _MERGE
-        if key in top.data and key not in top.merged and not top.merging:
+        top.merges = plain and key == _MERGE  # in quotes it is a key like any other
+        if key in top.data and key not in top.merged and not top.merges:
             assert isinstance(top.data, dict)
             duplicate_key(self.tree, key, loc, span, top.data[key])
         top.merged.discard(key)
@@ -255,7 +258,7 @@ class _Builder:
             top.data.append(data)
             return
         key, top.key = top.key, None
-        if top.merging:
+        if top.merges:
             self.merge(top, data)
         elif key is not None:
             top.data[key] = data
@@ -302,8 +305,8 @@ class _Builder:
             return _CONSTRUCTOR.construct_yaml_bool(node)
         if tag not in ("int", "float"):
             return text
-        # PyYAML takes time in the square of the length for base 60.
-        if len(text) > MAX_DIGITS or (":" in text and len(text) > _MAX_BASE_60):
+        # Python refuses to write out longer ones, and base 60 takes time in the square of it.
+        if len(text) > MAX_DIGITS:
             raise number_too_long(span)
         try:
             value = (

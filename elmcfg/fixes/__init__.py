@@ -35,6 +35,8 @@ FIXES: dict[str, Callable[[Document, Diagnostic], Fix | None]] = {
 }
 """How findings of a code are mended."""
 
+# These mend all findings of their kind at once, and are offered with the first.
+_OF_THE_WHOLE = frozenset({lists.stale_heads})
 # One mended fault can uncover another; nothing needs more rounds than this.
 _ROUNDS = 10
 # How many fixes are tried alone where they fail together.
@@ -48,8 +50,17 @@ def proposals(document: Document, found: Iterable[Diagnostic]) -> dict[Diagnosti
     """A fix for each finding that has one; they may exclude one another."""
     if len(document.text) > _MOST_TEXT:
         return {}
-    able = islice((d for d in found if d.code in FIXES), _MOST_FIXES)
-    return {d: fix for d in able if (fix := FIXES[d.code](document, d)) and fix.edits}
+    fixes: dict[Diagnostic, Fix] = {}
+    tried: set[object] = set()
+    for d in islice((d for d in found if d.code in FIXES), _MOST_FIXES):
+        mender = FIXES[d.code]
+        if mender in _OF_THE_WHOLE and mender in tried:
+            continue
+        tried.add(mender)
+        fix = mender(document, d)
+        if fix is not None and fix.edits:
+            fixes[d] = fix
+    return fixes
 
 
 def mend(
@@ -117,8 +128,11 @@ def _mended(document: Document, fixes: Sequence[Fix]) -> Document | None:
         # Nothing is known of the values; reading must at least get further than before.
         further = after.data is not None or _first_fault(after) > _first_fault(document)
         return after if further else None
-    changes = [change for fix in fixes for change in fix.changes]
-    return after if after.data == changed(document.data, changes) else None
+    try:
+        wanted = changed(document.data, (change for fix in fixes for change in fix.changes))
+    except (LookupError, TypeError):
+        return None  # a finding in an entry that a later one of the same name has replaced
+    return after if after.data == wanted else None
 
 
 def _first_fault(document: Document) -> tuple[int, int]:

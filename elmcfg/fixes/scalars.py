@@ -34,6 +34,8 @@ def leading_zero(document: Document, found: Diagnostic) -> Fix | None:
 
     Unsafe: it is another number to every program that reads YAML 1.1.
     """
+    if document.tree.values.get(found.loc) != found.span:
+        return None  # a later entry of the same name has replaced this one
     digits = _source(document, found).lstrip("+-")
     if not digits.isdigit() or isinstance(document.value(found.loc), str):
         return None

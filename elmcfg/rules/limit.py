@@ -9,7 +9,7 @@ PAGE = Page(
     severity=Severity.ERROR,
     what="""
         The file is larger, deeper or more entangled than any config: over 4 MiB of text, over 64
-        levels of nesting, over 60,000 values once YAML aliases are followed, over 2,000 keys in
+        levels of nesting, over 50,000 values once YAML aliases are followed, over 2,000 keys in
         one mapping, or a number of thousands of digits.
     """,
     why="""
