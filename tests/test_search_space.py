@@ -89,7 +89,7 @@ def test_a_bad_file_is_explained_with_its_line(tmp_path: Path) -> None:
         load_space(str(path))
     assert f"{path}:2: head_dim.1: " in str(error.value)
     path.write_text(json.dumps(SMALL)[:-1])
-    with pytest.raises(SpaceError, match=r"space\.yaml:2: invalid YAML"):
+    with pytest.raises(SpaceError, match=r"space\.yaml:1: invalid YAML"):
         load_space(str(path))
     with pytest.raises(FileNotFoundError, match="no shipped space"):
         load_space("nope")
