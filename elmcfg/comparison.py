@@ -19,7 +19,7 @@ from typing import Any
 
 from elmcfg.diagnostics import Loc, Violation
 from elmcfg.geometry import Geometry, LayerShape
-from elmcfg.inference import ffn_line
+from elmcfg.roundings import ffn_line
 from elmcfg.rules.draft import Draft
 from elmcfg.rules.wording import count, number, others
 from elmcfg.weights import Tensor

@@ -12,7 +12,7 @@ import elmcfg
 PACKAGE = Path(elmcfg.__file__).parent
 
 # Which rooms a room may import, besides itself; CONTRIBUTING.md says why.
-PURE = {"diagnostics", "codes", "schedule", "geometry", "inference", "rules", "invariants"}
+PURE = {"diagnostics", "codes", "schedule", "geometry", "roundings", "rules", "invariants"}
 PURE |= {"config", "costs"}
 READING = {"document", "sources", "quick", "findings", "linter"}
 CHECKING = {"codes", "diagnostics", "document", "sources", "linter", "settings"}
@@ -22,8 +22,8 @@ MAY_IMPORT = {
     "document": {"diagnostics"},
     "schedule": set(),
     "geometry": {"schedule"},
-    "inference": {"geometry", "schedule"},
-    "rules": {"diagnostics", "geometry", "inference", "schedule"},
+    "roundings": {"geometry", "schedule"},
+    "rules": {"diagnostics", "geometry", "roundings", "schedule"},
     "invariants": {"diagnostics", "rules"},
     "config": {"geometry", "invariants", "schedule"},
     "costs": {"geometry"},
@@ -38,12 +38,12 @@ MAY_IMPORT = {
         "diagnostics",
         "formats",
         "geometry",
-        "inference",
+        "roundings",
         "schedule",
         "rules",
     },
     "weights": {"comparison", "diagnostics"},
-    "comparison": {"diagnostics", "geometry", "inference", "rules", "weights"},
+    "comparison": {"diagnostics", "geometry", "roundings", "rules", "weights"},
     "quick": {"diagnostics", "invariants", "rules", "sources"},
     "findings": PURE,
     "linter": PURE | READING | {"portability", "weights"},

@@ -20,11 +20,11 @@ from elmcfg.config import Config
 from elmcfg.document import parse
 from elmcfg.formats import hub
 from elmcfg.geometry import geometry
-from elmcfg.inference import single_multipliers
 from elmcfg.linter import diagnose
 from elmcfg.portability import TARGETS, verdicts
 from elmcfg.portability.judging import verdict_on_broken
 from elmcfg.portability.verdict import Outcome, Verdict
+from elmcfg.roundings import single_multipliers
 from elmcfg.sources import shipped
 from elmcfg.strategies import configs
 

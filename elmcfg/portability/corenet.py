@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elmcfg.geometry import make_divisible, query_heads
-from elmcfg.inference import Line, ffn_line, heads_line
 from elmcfg.portability.hf import expand
 from elmcfg.portability.verdict import (
     RELEASED_EPS,
@@ -20,6 +19,7 @@ from elmcfg.portability.verdict import (
     RefusesError,
     Values,
 )
+from elmcfg.roundings import Line, ffn_line, heads_line
 
 
 def read(values: Values) -> Built:

@@ -7,7 +7,6 @@ does not use. An output head of its own is made with as many inputs as there are
 
 from __future__ import annotations
 
-from elmcfg.inference import single, single_divisible, single_multipliers
 from elmcfg.portability.verdict import (
     RELEASED_EPS,
     RELEASED_ROPE_BASE,
@@ -16,6 +15,7 @@ from elmcfg.portability.verdict import (
     RefusesError,
     Values,
 )
+from elmcfg.roundings import single, single_divisible, single_multipliers
 
 _REQUIRED = (
     "model_type",

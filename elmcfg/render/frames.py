@@ -48,7 +48,8 @@ def summary(tally: Tally, style: Style) -> str:
     """The closing line of ``validate``."""
     severities = ((tally.errors, "error", "red"), (tally.warnings, "warning", "yellow"))
     parts = [style(counted(n, noun), "bold", colour) for n, noun, colour in severities if n]
-    parts = parts or [style("no problems", "bold", "green")]
+    # Of no files there is nothing good to say: what was asked for is not there.
+    parts = parts or [style("no problems", "bold", "green") if tally.files else "nothing to say"]
     for number, what in ((tally.fixed, "mended"), (tally.suppressed, "suppressed")):
         if number:
             parts.append(f"{number:,} {what}")
