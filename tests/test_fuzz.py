@@ -72,6 +72,7 @@ def test_any_text_as_a_value_of_json(text: str) -> None:
     [
         # libyaml says that the text ends on a line that it does not have.
         pytest.param(b"\xffa: 1\nactivation_fn_n", id="end"),
+        pytest.param(b"\xff---", id="nothing-at-the-end"),
         # A finding in a list that a later one of the same name has replaced.
         pytest.param(b"\xffnum_kv_heads: [1, 020]\nnum_kv_heads: [1]\n", id="replaced"),
         pytest.param(b"\xffnum_kv_heads: [04]\nnum_kv_heads: [4]\n", id="replaced-by-itself"),

@@ -224,6 +224,17 @@ class TestText:
         # In a terminal 日本 takes four columns, in Python's count two.
         assert lines[at + 1].index("^") == lines[at].index("63") + 2
 
+    def test_a_long_remedy_is_wrapped_below_itself(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("elmcfg.cli.validate.width", lambda: 60)
+        text = FAULTY.replace("8, 7]", "8, 8, 8]")
+        Path("x.yaml").write_text(text)
+        lines = output(run, "text", "--select", "ELM201", "x.yaml").splitlines()
+        at = next(i for i, line in enumerate(lines) if "= help: " in line)
+        assert all(len(line) <= 60 for line in lines[at : at + 3])
+        assert lines[at + 1][: lines[at].index("remove")].isspace()
+
     def test_of_many_alike_the_first_are_shown(self, run: Run, folder: Path) -> None:
         Path("x.yaml").write_text(f"ffn_multipliers: [{', '.join(['-1'] * 100)}]\n")
         out = output(run, "text", "x.yaml")

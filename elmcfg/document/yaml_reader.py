@@ -44,7 +44,7 @@ _MERGE = "<<"
 
 def read(text: str) -> Tree:
     """Values, places and problems."""
-    builder = _Builder()
+    builder = _Builder(text)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
@@ -71,9 +71,7 @@ def _syntax(text: str, error: yaml.MarkedYAMLError) -> TextProblem:
     span = None
     if mark is not None:
         span = Span(mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
-        lines = Lines(text, Format.YAML)
-        if span.line > len(lines):  # libyaml's end of a text without a line break at its end
-            span = lines.span(len(text), len(text))
+        span = _within(span, Lines(text, Format.YAML))
     message = error.problem or error.context or "not YAML"
     remedy = ""
     if "\\t" in message:
@@ -125,7 +123,8 @@ class _Anchored:
 class _Builder:
     """Builds the tree event by event, without recursion."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self.lines = Lines(text, Format.YAML)
         self.tree = Tree()
         self.stack: list[_Open] = []
         self.anchors: dict[str, _Anchored] = {}
@@ -159,7 +158,7 @@ class _Builder:
             raise too_many_values(span)
 
     def scalar(self, event: yaml.ScalarEvent) -> None:
-        span = _span(event)
+        span = _within(_span(event), self.lines)
         self.counted(1, span)
         if self.awaits_key():
             self.key(event.value, span, plain=event.implicit[0])
@@ -171,7 +170,7 @@ class _Builder:
         self.put(data)
 
     def begin(self, event: yaml.CollectionStartEvent) -> None:
-        span = _span(event)
+        span = _within(_span(event), self.lines)
         self.counted(1, span)
         if len(self.stack) >= MAX_DEPTH:
             raise too_deep(Span(span.line, span.column, span.line, span.column + 1))
@@ -199,7 +198,7 @@ class _Builder:
         self.put(done.data)
 
     def alias(self, event: yaml.AliasEvent) -> None:
-        span = _span(event)
+        span = _within(_span(event), self.lines)
         anchored = self.anchors.get(event.anchor or "")
         if anchored is None:
             raise UnusableTextError(
@@ -336,6 +335,16 @@ class _Builder:
 def _span(event: Any) -> Span:
     start, end = event.start_mark, event.end_mark
     return Span(start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+
+
+def _within(span: Span, lines: Lines) -> Span:
+    """The span, or the end of the text: where that has no line break, libyaml counts one more."""
+    if span.end_line <= len(lines):
+        return span
+    end = lines.span(len(lines.text), len(lines.text))
+    if span.line > len(lines):
+        return end
+    return Span(span.line, span.column, end.line, end.column)
 
 
 def _until(start: Any, values: dict[Loc, Span], loc: Loc) -> Span:

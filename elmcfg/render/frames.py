@@ -6,6 +6,7 @@ Long lines are cut to the part around the span, since a list of 36 numbers on on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from textwrap import wrap
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _ELLIPSIS = "…"
+_LEAST_ROOM = 40
 # A key of three megabytes is named in full by the machine-readable forms alone.
 _MOST_OF_A_MESSAGE = 500
 # The place of a second mark, which takes part in the finding of the first.
@@ -106,8 +108,11 @@ def _one(d: Diagnostic, lines: Lines, style: Style, width: int, note: str) -> st
     if marks and (d.help or note):
         out.append(f"{indent} {bar}")
     for word, text in (("help", _cut(printable(d.help))), ("fix", note)):
-        if text:
-            out.append(f"{indent} {style('=', 'blue')} {style(word, 'bold')}: {text}")
+        hanging = " " * (margin + len(f" = {word}: "))
+        lead = f"{indent} {style('=', 'blue')} {style(word, 'bold')}: "
+        for part in wrap(text, max(_LEAST_ROOM, width - len(hanging)), break_on_hyphens=False):
+            out.append(lead + part)
+            lead = hanging
     return "\n".join(out) + "\n"
 
 
