@@ -96,6 +96,15 @@ def make_divisible(value: float, divisor: int) -> int:
     return nearest + divisor if nearest < 0.9 * value else nearest
 
 
+def corenet_divisible(value: float, divisor: int) -> int:
+    """The formula of apple/corenet's ``make_divisible``, in its own floating-point arithmetic.
+
+    Where rounding errors make a tie, the brute force may come out one divisor apart.
+    """
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
 @dataclass(frozen=True)
 class Lists:
     """What CoreNet makes of a recipe."""
@@ -122,14 +131,14 @@ def corenet_lists(
 
     ffn_multipliers = spread(ffn)
     widths = [
-        make_divisible(float(model_dim * m), head_dim * queries_per_kv_head) for m in spread(qkv)
+        corenet_divisible(float(model_dim * m), head_dim * queries_per_kv_head) for m in spread(qkv)
     ]
     query_heads = [width // head_dim for width in widths]
     return Lists(
         query_heads,
         [q // queries_per_kv_head for q in query_heads],
         [float(m) for m in ffn_multipliers],
-        [make_divisible(float(model_dim * m), divisor) for m in ffn_multipliers],
+        [corenet_divisible(float(model_dim * m), divisor) for m in ffn_multipliers],
     )
 
 

@@ -1,5 +1,7 @@
 """The rounding rule and the final integers of each layer."""
 
+from fractions import Fraction
+
 import numpy as np
 import oracles
 import pytest
@@ -18,7 +20,9 @@ widths = st.floats(0, 1e6, allow_nan=False)
 def test_make_divisible_is_the_nearest_multiple_mended_by_the_ten_percent_rule(
     value: float, divisor: int
 ) -> None:
-    if value / divisor < 2000:
+    # Within rounding errors of a tie, but not at one, floats may choose either neighbour.
+    off = abs(Fraction(value) / divisor % 1 - Fraction(1, 2))
+    if value / divisor < 2000 and not 0 < off < 1e-9:
         assert make_divisible(value, divisor) == oracles.make_divisible(value, divisor)
 
 
