@@ -37,6 +37,7 @@ this, and for OpenELM-270M within 5 %.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,7 +91,7 @@ def estimate_peak_bytes(
     if not running:
         return 0
     kept = width * batch_size * seq_len * shape.vocab_size if _KEEP_LOGITS & set(checks) else 0
-    sizes = [_product(tensor) for tensor in shape.tensor_shapes().values()]
+    sizes = [math.prod(tensor) for tensor in shape.tensor_shapes().values()]
     return max(_making(sizes, width), width * sum(sizes) + kept + max(running))
 
 
@@ -216,13 +217,6 @@ def _channels(layer: LayerShape, shape: Geometry, seq_len: int) -> int:
     q, k, f = layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
     heads = 3 * (q + 2 * k) * h + q * h + q * seq_len
     return 4 * d + heads + (6 if shape.ffn_with_glu else 3) * f
-
-
-def _product(tensor: tuple[int, ...]) -> int:
-    size = 1
-    for extent in tensor:
-        size *= extent
-    return size
 
 
 def readable(count: int) -> str:
