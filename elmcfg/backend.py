@@ -139,12 +139,63 @@ def _installed(pattern: str) -> Iterator[Path]:
 def _load(path: Path, reason: str) -> Blas:
     absolute = str(path.resolve())
     try:
-        library = ctypes.CDLL(absolute, mode=ctypes.RTLD_GLOBAL)
+        library = ctypes.CDLL(absolute)
     except OSError as error:
         if "libgfortran" not in str(error) or not _lend_libgfortran():
             raise
-        library = ctypes.CDLL(absolute, mode=ctypes.RTLD_GLOBAL)
+        library = ctypes.CDLL(absolute)
+    core = _core(library)
+    if missing := _missing_feature(core):
+        raise OSError(
+            f"it was built for {core} processors, and this one has no {missing}: its first matrix "
+            "product would end the process; install cmeel-openblas==0.3.29"
+        )
+    # Only now may others see its symbols.
+    ctypes.CDLL(absolute, mode=ctypes.RTLD_GLOBAL)
     return Blas(_library_name(library, path), absolute, reason)
+
+
+# The instructions that OpenBLAS's kernels for a processor need, by their names in /proc/cpuinfo
+# (OpenBLAS's TargetList.txt and cpuid_x86.c). A library built with one set of kernels, as the
+# wheel of cmeel-openblas 0.3.31 is, does not look at the processor that it runs on.
+_FEATURES = {
+    "SANDYBRIDGE": "avx",
+    "BULLDOZER": "avx",
+    "HASWELL": "avx2",
+    "ZEN": "avx2",
+    "SKYLAKEX": "avx512f",
+    "COOPERLAKE": "avx512_bf16",
+    "SAPPHIRERAPIDS": "avx512_bf16",
+    "ARMV8SVE": "sve",
+    "A64FX": "sve",
+    "NEOVERSEV1": "sve",
+    "NEOVERSEN2": "sve2",
+}
+
+
+def _core(library: ctypes.CDLL) -> str:
+    """The processor whose kernels OpenBLAS uses; empty for another library."""
+    try:
+        describe = library.openblas_get_corename
+    except AttributeError:
+        return ""
+    describe.restype = ctypes.c_char_p
+    return str(describe().decode(errors="replace")).upper()
+
+
+def _missing_feature(core: str) -> str | None:
+    """An instruction set that the kernels need and this processor lacks; None where all is well."""
+    needed = _FEATURES.get(core)
+    if needed is None:
+        return None
+    try:
+        words = _CPUINFO.read_text(errors="replace").split()
+    except OSError:
+        return None
+    return needed if needed not in words else None
+
+
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def _lend_libgfortran() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -238,3 +239,40 @@ def test_importing_the_backend_or_the_proof_does_not_import_mlx() -> None:
     )
     assert output(show).startswith("['parameters', 'shapes', 'forward', ")
     assert output(show).endswith("] False")
+
+
+@pytest.mark.parametrize(
+    ("core", "features", "missing"),
+    [
+        ("SKYLAKEX", "fpu avx avx2", "avx512f"),
+        ("SKYLAKEX", "fpu avx avx2 avx512f", None),
+        ("ZEN", "fpu avx", "avx2"),
+        ("NEOVERSEV1", "fp asimd", "sve"),
+        ("ARMV8", "fp asimd", None),
+        ("", "fpu", None),
+    ],
+)
+def test_kernels_that_the_processor_cannot_run_are_told(
+    core: str, features: str, missing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor: 0\nflags: {features}\n")
+    monkeypatch.setattr(backend, "_CPUINFO", cpuinfo)
+    assert backend._missing_feature(core) == missing
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the packaged OpenBLAS")
+def test_a_library_for_another_processor_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = next(backend._installed("cmeel.prefix/lib/libopenblas.so*"), None)
+    if path is None:
+        pytest.skip("cmeel-openblas is not installed")
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags: fpu\n")
+    monkeypatch.setattr(backend, "_CPUINFO", cpuinfo)
+    if not backend._missing_feature(backend._core(ctypes.CDLL(str(path)))):
+        pytest.skip("this library does not say what it needs")
+    blas = backend._load_packaged()
+    assert blas.path is None
+    assert "built for" in blas.reason
