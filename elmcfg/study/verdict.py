@@ -149,8 +149,10 @@ class Verdict:
         confidence: Of the intervals, and of all outcomes together.
         summaries: One per variant that finished a seed, in the order given.
         comparisons: One per pair of these.
-        ranked: Variants by their mean over ``shared``, lowest first; empty where fewer than two
-            variants share :data:`LEAST_SEEDS` seeds. Neighbours may tie: see ``comparisons``.
+        ranked: Variants that finished :data:`LEAST_SEEDS` seeds or more, by their mean over
+            ``shared``, lowest first; empty where they are fewer than two, or do not all share so
+            many. Neighbours may tie: see ``comparisons``.
+        means: Of the ranked variants, in bits per byte over ``shared``.
         shared: Seeds that all ranked variants finished.
         unranked: Variants with too few seeds to stand in ``ranked``.
         firsts: For each shared seed, the variant that was lowest.
@@ -162,6 +164,7 @@ class Verdict:
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
     ranked: tuple[str, ...]
+    means: tuple[float, ...]
     shared: tuple[int, ...]
     unranked: tuple[str, ...]
     firsts: Mapping[int, str]
@@ -200,12 +203,14 @@ def judge(trials: Sequence[Trial], *, confidence: float = 0.95) -> Verdict:
     chosen = {name: _choose(rates) for name, rates in grid.items()}
     runs = {name: rates[chosen[name].learning_rate] for name, rates in grid.items()}
     pairs = [_paired(a, b, runs) for a, b in combinations(runs, 2)]
-    ranked, shared = _ranked(runs)
+    means, shared = _ranked(runs)
+    ranked = tuple(means)
     return Verdict(
         confidence=confidence,
         summaries=tuple(_summary(name, chosen[name], runs[name]) for name in runs),
         comparisons=tuple(_decided(pairs, confidence)),
         ranked=ranked,
+        means=tuple(means.values()),
         shared=shared,
         unranked=tuple(name for name in runs if name not in ranked),
         firsts={s: min(ranked, key=lambda n: runs[n][s].bits_per_byte) for s in shared},
@@ -338,13 +343,14 @@ def bootstrap_interval(values: Sequence[float], confidence: float) -> Interval:
 
 def _ranked(
     runs: Mapping[str, Mapping[int, Trial]],
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
+) -> tuple[dict[str, float], tuple[int, ...]]:
+    """Means of the ranked variants over the seeds they all finished, lowest first."""
     enough = {name: by_seed for name, by_seed in runs.items() if len(by_seed) >= LEAST_SEEDS}
     shared = sorted(set.intersection(*map(set, enough.values()))) if len(enough) > 1 else []
     if len(shared) < LEAST_SEEDS:
-        return (), ()
-    means = {n: np.mean([enough[n][s].bits_per_byte for s in shared]) for n in enough}
-    return tuple(sorted(means, key=lambda name: means[name])), tuple(shared)
+        return {}, ()
+    means = {n: float(np.mean([enough[n][s].bits_per_byte for s in shared])) for n in enough}
+    return dict(sorted(means.items(), key=lambda one: one[1])), tuple(shared)
 
 
 def _agreement(

@@ -1,4 +1,4 @@
-"""The charts of a study's page, as Vega-Lite specifications (vega.github.io/vega-lite, version 5).
+"""The charts of a study's page, as Vega-Lite specifications (vega.github.io/vega-lite).
 
 Vega-Lite is drawn as SVG, whose text takes the page's colour and whose parts have names for screen
 readers; its runtime, which vl-convert carries, is put into the page whole.
@@ -42,7 +42,6 @@ _CONFIG: Spec = {
 
 def _spec(title: str, rows: list[Spec], height: int, **rest: Any) -> Spec:
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "description": title,
         "width": "container",
         "height": height,

@@ -1,6 +1,6 @@
 const specs = JSON.parse(document.getElementById("specs").textContent);
 // ast: expressions are interpreted, so that the page may forbid eval.
-const options = { renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: true } };
+const options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: true } };
 const charts = [...document.querySelectorAll(".chart")];
 Promise.all(charts.map((place) => vegaEmbed(place, specs[place.dataset.spec], options)))
   .then(() => document.documentElement.setAttribute("data-drawn", charts.length));

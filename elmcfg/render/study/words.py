@@ -26,8 +26,8 @@ def verdict(results: Results, found: Verdict) -> list[str]:
         return ["No training has finished, so there is nothing to compare."]
     if not found.ranked:
         return [
-            f"No ranking: that takes {LEAST_SEEDS} seeds that at least two variants have both "
-            "finished. What is there is listed below."
+            f"No ranking: that takes {LEAST_SEEDS} seeds that two or more variants, and all that are "
+            "ranked, have finished. What pairs of variants say is listed below."
         ]
     first = found.ranked[0]
     ties, beaten = [], []
@@ -36,7 +36,7 @@ def verdict(results: Results, found: Verdict) -> list[str]:
         (ties if tie else beaten).append(name)
     told = [c for c in found.comparisons if c.outcome is Outcome.LOWER]
     said = [
-        f"{first} has the lowest mean, {_mean(found, first):.4f} bits per byte over "
+        f"{first} has the lowest mean, {found.means[0]:.4f} bits per byte over "
         f"{len(found.shared)} paired seeds."
     ]
     if ties:
@@ -175,10 +175,6 @@ def difference(pair: Comparison) -> str:
         return "-" if pair.mean is None else f"{pair.mean:+.4f}"
     low, high = pair.corrected
     return f"{pair.mean:+.4f} [{low:+.4f}, {high:+.4f}]"
-
-
-def _mean(found: Verdict, name: str) -> float:
-    return next(s.mean for s in found.summaries if s.variant == name)
 
 
 def _list(names: list[str] | tuple[str, ...]) -> str:
