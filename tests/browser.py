@@ -29,9 +29,7 @@ class Tab:
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
-        self._socket.send(
-            json.dumps({"id": self._number, "method": method, "params": parameters})
-        )
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
             said = json.loads(self._socket.recv())
             if said.get("id") == self._number:

@@ -121,7 +121,12 @@ def write_study(
         )
         if job["kind"] == "training":
             result["learning_rate"] = job["learning_rate"]
-        error = {"type": "OutOfMemory", "message": "the child was ended", "signal": "SIGKILL", "step": 120}
+        error = {
+            "type": "OutOfMemory",
+            "message": "the child was ended",
+            "signal": "SIGKILL",
+            "step": 120,
+        }
         records.append(
             job
             | {

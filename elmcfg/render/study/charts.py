@@ -57,7 +57,13 @@ def _colour(names: list[str]) -> Spec:
         "field": "variant",
         "type": "nominal",
         "scale": {"domain": names},
-        "legend": {"orient": "top", "title": None, "columns": 3, "symbolStrokeWidth": 3},
+        "legend": {
+            "orient": "top",
+            "title": None,
+            "columns": 3,
+            "symbolStrokeWidth": 3,
+            "symbolOpacity": 1,
+        },
     }
 
 
@@ -115,10 +121,7 @@ def curves(found: Verdict, results: Results, reference: str | None) -> Spec | No
                 "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 35}},
                 "encoding": {
                     "y": {"field": "bits", "type": "quantitative", "scale": scale},
-                    "strokeDash": {
-                        "field": "variant", "type": "nominal", "scale": {"domain": names},
-                        "legend": None,
-                    },
+                    "strokeDash": _colour(names),  # for those who cannot tell the colours apart
                     "tooltip": [
                         {"field": key}
                         for key in ("variant", "step", "bits", "least", "most", "seeds")
@@ -158,17 +161,21 @@ def pareto(rows: list[dict[str, Any]], summaries: Verdict) -> list[Spec]:
         for point in sorted(points, key=lambda p: (p["cost"], p["bits"])):
             point["front"] = point["bits"] < lowest
             lowest = min(lowest, point["bits"])
-        drawn.append(_trade_off(points, title))
+        drawn.append(_trade_off(points, title, [s.variant for s in summaries.summaries]))
     return drawn
 
 
-def _trade_off(points: list[Spec], title: str) -> Spec:
-    names = [p["variant"] for p in points]
+def _trade_off(points: list[Spec], title: str, names: list[str]) -> Spec:
     x = {
         "field": "cost", "type": "quantitative", "title": title,
         "scale": {"zero": False, "padding": 30}, "axis": {"tickCount": 5, "format": "~s"},
     }  # fmt: skip
-    y = {"field": "bits", "type": "quantitative", "title": "bits per byte", "scale": {"zero": False}}
+    y = {
+        "field": "bits",
+        "type": "quantitative",
+        "title": "bits per byte",
+        "scale": {"zero": False},
+    }
     return _spec(
         f"Bits per byte against {title}; on the front: "
         + ", ".join(p["variant"] for p in points if p["front"]),

@@ -134,7 +134,9 @@ def learning_rates(found: Verdict) -> list[str]:
     ]
     edge = [n for n, c in rates.items() if c.at_edge]
     if edge:
-        said.append(f"At the edge of the sweep, so that a better rate may lie beyond: {_list(edge)}.")
+        said.append(
+            f"At the edge of the sweep, so that a better rate may lie beyond: {_list(edge)}."
+        )
     return said
 
 
