@@ -95,7 +95,8 @@ def browser(profile: Path) -> Iterator[Tab]:
     process = subprocess.Popen(
         [
             EXECUTABLE, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-            "--no-first-run", "--disable-dev-shm-usage", f"--user-data-dir={profile}", "about:blank",
+            "--no-first-run", "--disable-dev-shm-usage",
+            f"--user-data-dir={profile}", "about:blank",
         ],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -53,7 +53,7 @@ def training(bits: float, rate: float) -> dict[str, Any]:
 def made_up(
     names: Sequence[str], seeds: int, rates: Sequence[float], rng: random.Random
 ) -> dict[tuple[str, int, float], float]:
-    """Bits per byte: the last variant is clearly worse, the others differ by less than the noise."""
+    """Bits per byte: the last variant is clearly worse, the others differ by noise."""
     return {
         (name, seed, rate): 2.25
         + 0.02 * seed
@@ -88,7 +88,7 @@ def write_study(
     """
     folder.mkdir(parents=True, exist_ok=True)
     bits = bits or made_up(names, seeds, rates, random.Random(7))
-    jobs = [
+    jobs: list[dict[str, Any]] = [
         {"key": f"c-{n}", "kind": "costs", "variant": n, "seed": None, "learning_rate": None}
         for n in names
     ]
@@ -111,13 +111,13 @@ def write_study(
     records = []
     costs = {v["name"]: v["cost"] for v in values["variants"]}  # type: ignore[attr-defined]
     for job in jobs:
-        status = (statuses or {}).get((job["variant"], job["seed"]), "done")  # type: ignore[arg-type]
+        status = (statuses or {}).get((job["variant"], job["seed"]), "done")
         if status == "missing":
             continue
         result = (
             costs[job["variant"]]
             if job["kind"] == "costs"
-            else training(bits[job["variant"], job["seed"], job["learning_rate"]], 3e-4)  # type: ignore[index, arg-type]
+            else training(bits[job["variant"], job["seed"], job["learning_rate"]], 3e-4)
         )
         if job["kind"] == "training":
             result["learning_rate"] = job["learning_rate"]

@@ -85,11 +85,12 @@ class Run(Job):
         try:
             if self.result is None or self.seed is None:
                 raise KeyError("result")
-            rate = self.result.get("learning_rate", self.learning_rate)
+            # The journal's own rate: a sweep's jobs are told apart by it.
+            rate = self.learning_rate
             return Trial(
                 variant=self.variant,
                 seed=self.seed,
-                learning_rate=float(self.learning_rate if rate is None else rate),
+                learning_rate=float(self.result["learning_rate"] if rate is None else rate),
                 bits_per_byte=float(self.result["bits_per_byte"]),
                 validation=tuple((int(s), float(b)) for s, b in self.result["validation"]),
             )

@@ -255,7 +255,10 @@ def _widths(name: str, rows: list[Spec], most: int) -> Spec:
         rows,
         130,
         encoding={
-            "x": {"field": "layer", "type": "ordinal", "axis": {"labelOverlap": True, "labelAngle": 0}},
+            "x": {
+                "field": "layer", "type": "ordinal",
+                "axis": {"labelOverlap": True, "labelAngle": 0},
+            },
             "tooltip": tooltip,
         },
         layer=[

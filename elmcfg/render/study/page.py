@@ -60,7 +60,7 @@ def page(results: Results, found: Verdict) -> str:
         script=(here / "page.js").read_text(encoding="utf-8"),
         specs=_inline([spec for group in figures.values() for _, spec in group]),
         # The runtime stands in a script element, which only its own end tag may end.
-        runtime=vl_convert.javascript_bundle().replace("</script", "<\\/script"),
+        runtime=vl_convert.javascript_bundle(None).replace("</script", "<\\/script"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +144,7 @@ def number(given: float | None, form: str) -> str:
     return "-" if given is None else format(given, form)
 
 
-def _left(table: list[tuple[str, ...]], style: Style) -> list[str]:
+def _left(table: Sequence[tuple[str, ...]], style: Style) -> list[str]:
     width = max(len(row[0]) for row in table)
     head, *rest = columns([(row[0].ljust(width), *row[1:]) for row in table])
     return [style(head, "bold"), *rest]

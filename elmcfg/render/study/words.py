@@ -21,16 +21,17 @@ PROXY = (
 
 
 def verdict(results: Results, found: Verdict) -> list[str]:
-    """The verdict, a sentence each: whether there is a ranking, who ties, and how far to trust it."""
+    """The verdict, a sentence each: who is lower, who ties, and whether there is a ranking."""
     if not found.summaries:
         return ["No training has finished, so there is nothing to compare."]
     if not found.ranked:
         return [
-            f"No ranking: that takes {LEAST_SEEDS} seeds that two or more variants, and all that are "
-            "ranked, have finished. What pairs of variants say is listed below."
+            f"No ranking: that takes {LEAST_SEEDS} seeds that two or more variants, and all that "
+            "are ranked, have finished. What pairs of variants say is listed below."
         ]
     first = found.ranked[0]
-    ties, beaten = [], []
+    ties: list[str] = []
+    beaten: list[str] = []
     for name in found.ranked[1:]:
         tie = found.compared(first, name).outcome is Outcome.TIE
         (ties if tie else beaten).append(name)
