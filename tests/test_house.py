@@ -73,7 +73,17 @@ MAY_IMPORT = {
     "model": {"backend", "costs", "geometry"},
     "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
     "doctor": {"backend", "proof"},
-    "render": {"codes", "config", "diagnostics", "document", "hardware", "search"},
+    "render": {
+        "codes",
+        "config",
+        "diagnostics",
+        "document",
+        "hardware",
+        "search",
+        "study",
+        "units",
+    },
+    "study": {"config", "geometry"},
 }
 MLX_ROOMS = {"backend", "model", "proof"}
 

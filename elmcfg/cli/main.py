@@ -18,6 +18,7 @@ _COMMANDS = {
     "show": "elmcfg.cli.show",
     "diff": "elmcfg.cli.diff",
     "convert": "elmcfg.cli.convert",
+    "report": "elmcfg.cli.report",
     "explain": "elmcfg.cli.explain",
     "doctor": "elmcfg.cli.doctor",
 }
@@ -28,6 +29,7 @@ _SUMMARIES = {
     "show": "Show configs layer by layer, with their costs.",
     "diff": "Show what two configs differ in, by layer and in cost.",
     "convert": "Write a model in the form that another program reads.",
+    "report": "Report a study: verdict, page, CSV and JSON.",
     "explain": "Explain a diagnostic code.",
     "doctor": "Say what this machine has for building models, and what it lacks.",
 }

@@ -1,0 +1,1 @@
+"""A study's results as text, JSON, CSV and one HTML page."""

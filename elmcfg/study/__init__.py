@@ -1,0 +1,1 @@
+"""Studies: many variants of one budget measured, trained for a little, and compared honestly."""

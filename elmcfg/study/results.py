@@ -1,0 +1,232 @@
+"""A study's folder, finished or not, to one value: its variants, and the last word on every job."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from elmcfg.config import Config
+from elmcfg.geometry import Geometry, geometry
+from elmcfg.study.verdict import Trial
+
+
+class NotAStudyError(ValueError):
+    """A folder is no study's, or what it holds cannot be read; the message says what to do."""
+
+
+class Variant(BaseModel):
+    """A variant as ``study.json`` has it.
+
+    Attributes:
+        name: Its name in the study.
+        source: Where it came from: a file, a profile, a search.
+        config: The released config's keys, the lists written out.
+        cost: As ``show --format json`` gives it.
+        deviation: Relative distance of the matched cost from the target, such as 0.004; None where
+            nothing is matched.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    source: Any = None
+    config: dict[str, Any]
+    cost: dict[str, Any]
+    deviation: float | None = None
+
+    def shape(self) -> Geometry:
+        """The integers of every layer."""
+        return geometry(Config.model_validate(self.config))
+
+
+class Job(BaseModel):
+    """A job as ``study.json`` lists it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    kind: str
+    variant: str
+    seed: int | None = None
+    learning_rate: float | None = None
+
+
+class Run(Job):
+    """The last word of the journal on a job.
+
+    Attributes:
+        status: ``done``, ``diverged`` or ``failed``.
+        error: Type, message, signal and last step, where it failed.
+        result: What was measured, by kind.
+        seconds: Wall-clock seconds.
+    """
+
+    status: str
+    error: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+    seconds: float = 0.0
+    attempt: int = 1
+    host: str | None = None
+    device: str | None = None
+    versions: dict[str, Any] = {}
+
+    def trial(self) -> Trial:
+        """The training, for comparison.
+
+        Raises:
+            NotAStudyError: If the result is not a training's.
+        """
+        try:
+            if self.result is None or self.seed is None:
+                raise KeyError("result")
+            # The journal's own rate: a sweep's jobs are told apart by it.
+            rate = self.learning_rate
+            return Trial(
+                variant=self.variant,
+                seed=self.seed,
+                learning_rate=float(self.result["learning_rate"] if rate is None else rate),
+                bits_per_byte=float(self.result["bits_per_byte"]),
+                validation=tuple((int(s), float(b)) for s, b in self.result["validation"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotAStudyError(
+                f"journal.jsonl: the training {self.key} of {self.variant} is not a whole result "
+                f"({error}); run the study again with --resume after removing that line"
+            ) from error
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: int | str
+    name: str
+    match: dict[str, Any] | None = None
+    variants: tuple[Variant, ...]
+    jobs: tuple[Job, ...]
+    settings: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study as far as it has come.
+
+    Attributes:
+        name: The study's.
+        match: The cost the variants were matched on, with target and tolerance; None if they were
+            not.
+        settings: Of training, corpus and engine, as the plan gave them.
+        variants: In the plan's order.
+        runs: Of jobs that have a record, in the plan's order.
+        missing: Jobs without a record.
+        remarks: What was passed over when reading: torn lines, records of other jobs.
+    """
+
+    name: str
+    match: Mapping[str, Any] | None
+    settings: Mapping[str, Any]
+    variants: tuple[Variant, ...]
+    runs: tuple[Run, ...]
+    missing: tuple[Job, ...]
+    remarks: tuple[str, ...]
+
+    def of(self, kind: str, variant: str | None = None) -> tuple[Run, ...]:
+        """The runs of one kind, of one variant or all."""
+        return tuple(r for r in self.runs if r.kind == kind and variant in (None, r.variant))
+
+    def trials(self) -> list[Trial]:
+        """The trainings that came to their end.
+
+        Raises:
+            NotAStudyError: If one of them is not a whole result.
+        """
+        return [run.trial() for run in self.of("training") if run.status == "done"]
+
+
+def read_results(folder: Path) -> Results:
+    """Read a study's folder.
+
+    A line that a kill tore is passed over and told in the remarks. Of a job with several records a
+    finished one counts before a failed one, and else the last.
+
+    Raises:
+        NotAStudyError: If the folder is no study's, ``study.json`` is damaged or of a version not
+            known here, or there is no record yet.
+    """
+    header = _header(folder / "study.json")
+    wanted = {job.key for job in header.jobs}
+    last: dict[str, Run] = {}
+    passed_over: Counter[str] = Counter()
+    for line in _lines(folder / "journal.jsonl"):
+        try:
+            run = Run.model_validate(json.loads(line))
+        except ValueError:  # pydantic's and json's errors alike
+            passed_over["torn or damaged lines"] += 1
+            continue
+        if run.key not in wanted:
+            passed_over["records of jobs that the plan no longer has"] += 1
+        elif run.key not in last or last[run.key].status != "done":
+            last[run.key] = run
+    if not last:
+        raise NotAStudyError(
+            f"{folder}: the journal has no finished job yet; "
+            f"elmcfg study --resume {folder} goes on with the study"
+        )
+    return Results(
+        name=header.name,
+        match=header.match,
+        settings=header.settings,
+        variants=header.variants,
+        runs=tuple(last[job.key] for job in header.jobs if job.key in last),
+        missing=tuple(job for job in header.jobs if job.key not in last),
+        remarks=tuple(f"{n} {what} in the journal passed over" for what, n in passed_over.items()),
+    )
+
+
+FORMAT = 1
+"""The version of ``study.json`` that is read here."""
+
+
+def _header(path: Path) -> _Header:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        header = _Header.model_validate(values)
+        for variant in header.variants:
+            variant.shape()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotAStudyError(
+            f"{path.parent} is not a study's folder: it has no study.json; "
+            "elmcfg study PLAN.yaml -o DIR makes one"
+        ) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise NotAStudyError(f"{path}: {where or 'a config'}: {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise NotAStudyError(f"{path} cannot be read: {error}") from error
+    if header.version != FORMAT:
+        raise NotAStudyError(
+            f"{path} has version {header.version!r}, and this elmcfg reads version {FORMAT}; "
+            "use the elmcfg that made it"
+        )
+    return header
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            yield from (line for line in stream if line.strip())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise NotAStudyError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def spread(values: Sequence[float]) -> float:
+    """How far apart positive values lie: the greatest over the least, less one."""
+    return max(values) / min(values) - 1 if values and min(values) > 0 else 0.0
