@@ -19,7 +19,7 @@ from elmcfg.geometry import geometry
 from elmcfg.linter import load
 from elmcfg.render import designs as drawn
 from elmcfg.render import machine, plots
-from elmcfg.search import engine, infeasible, pareto, problem
+from elmcfg.search import engine, pareto, problem
 from elmcfg.search.budgets import QUANTITIES, Goal
 from elmcfg.search.task import ASSUMED, Task, task
 from elmcfg.sources import shipped
@@ -60,7 +60,7 @@ def _task(given: dict[str, Any]) -> Task:
         goal=_goal(given),
         tolerance=given["tolerance"],
         multiple_of=given["multiple_of"],
-        **{key: given[key] for key in ("space", "profile") if key in given},
+        **{k: given[k] for k in ("space", "profile", "free", "time_limit") if k in given},
         **models,
         **assumed,
     )
@@ -88,19 +88,13 @@ def _goal(given: dict[str, Any]) -> Goal | None:
 def _best(
     task: Task, given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool
 ) -> None:
-    result = engine.search(
-        task.space,
-        task.bounds,
-        task.goal,
-        conditions=task.conditions,
-        reference=task.reference,
-        rule=task.rule,
-        candidates=given.get("count", _CANDIDATES),
-    )
+    if task.space.free is not None and "count" in given:
+        raise click.UsageError("free lists have one best design: leave --count out")
+    result = task.search(given.get("count", _CANDIDATES))
     if not result.designs:
         _nothing_fits(task, result, format_)
     if not quiet:
-        note(drawn.summary(task.space.name, result))
+        note(drawn.summary(task.space.name, result, task.goal))
         note(drawn.table(result.designs, task.conditions, task.shown()))
     _write(task, list(result.designs), result, given, output, force, format_, quiet)
 
@@ -108,6 +102,8 @@ def _best(
 def _pareto(
     task: Task, given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool
 ) -> None:
+    if task.space.free is not None:
+        raise click.UsageError("free lists have no --pareto; bound one cost and minimise the other")
     axes = pareto.axes(given["pareto"])
     if "plot" in given:
         plots.check(given["plot"], force)
@@ -149,7 +145,7 @@ def _write(
     format_: str,
     quiet: bool,
 ) -> None:
-    remark = drawn.remark(task.space.name, result)
+    remark = drawn.remark(task.space.name, result, task.goal)
     if format_ == "json":
         write(_json(task, chosen, result), output, force)
     elif format_ == "csv":
@@ -231,18 +227,16 @@ def _search_values(task: Task, result: engine.Result) -> dict[str, Any]:
         "examined": result.examined,
         "feasible": result.feasible,
         "seconds": round(result.seconds, 3),
+        "proven": result.proven,
+        "bound": result.bound,
     }
 
 
 def _nothing_fits(task: Task, result: engine.Result, format_: str) -> NoReturn:
     """Say so as a proof, with the nearest design for each bound given up."""
-    found = infeasible.explain(
-        task.space,
-        task.bounds,
-        conditions=task.conditions,
-        reference=task.reference,
-        rule=task.rule,
-    )
+    if not result.proven:
+        fail("nothing was found within the time limit, which proves nothing; --time-limit", 1)
+    found = task.explain()
     if format_ == "json":
         search = _search_values(task, result) | {"relaxations": drawn.relaxation_values(found)}
         say(machine.text({"config": None, "cost": None, "candidates": [], "search": search}))

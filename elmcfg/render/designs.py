@@ -14,6 +14,7 @@ from elmcfg.search.problem import costs_of, written
 from elmcfg.search.space import SpaceSchedule
 
 if TYPE_CHECKING:
+    from elmcfg.search.budgets import Goal
     from elmcfg.search.engine import Design, Result
     from elmcfg.search.infeasible import Relaxation
     from elmcfg.search.pareto import Front
@@ -96,16 +97,31 @@ def flags(design: Design, schedule: SpaceSchedule) -> str:
     )
 
 
-def remark(space: str | None, result: Result) -> str:
+def _free(space: str | None, result: Result, goal: Goal | None) -> str:
+    """How free lists were chosen: nobody counts them."""
+    named = f"the free lists of the space {space or 'given by flags'}"
+    if result.proven:
+        return f"the best of all {named}, proven by OR-tools"
+    what = f"{goal.quantity.name} of" if goal else "difference from the reference of"
+    return f"the best of {named} found within the time limit; none has a better {what} " + (
+        f"{result.bound:,.6g}"
+    )
+
+
+def remark(space: str | None, result: Result, goal: Goal | None) -> str:
     """How a design was chosen, in a line for the file's head."""
+    if result.feasible is None:
+        return _free(space, result, goal)
     return (
         f"chosen from {result.feasible:,} that fit, of all {result.examined:,} designs of the "
         f"space {space or 'given by flags'}"
     )
 
 
-def summary(space: str | None, result: Result) -> str:
+def summary(space: str | None, result: Result, goal: Goal | None) -> str:
     """What was searched."""
+    if result.feasible is None:
+        return f"{_free(space, result, goal)} ({result.seconds:.2f} s):"
     return (
         f"{result.examined:,} designs of the space {space or 'given by flags'} examined, "
         f"{result.feasible:,} fit ({result.seconds:.2f} s); the best of each of the best shapes:"
@@ -145,10 +161,11 @@ def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
 
 def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> str:
     """That nothing fits, which bound is in the way, and the nearest design without each."""
+    named = f"of the space {space.name or 'given by flags'} fits"
     lines = [
-        f"none of the {result.examined:,} designs of the space {space.name or 'given by flags'} "
-        "fits; "
-        "all were examined"
+        f"no free list {named}: proven"
+        if result.examined is None
+        else f"none of the {result.examined:,} designs {named}; all were examined"
     ]
     if not found:
         lines.append("no shape has widths that --multiple-of and the quantized dtypes ask for")

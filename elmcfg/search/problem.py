@@ -131,11 +131,26 @@ def check_keys(keys: Mapping[str, Any]) -> None:
     config_of(Design(one, (1.0,), (1.0,), 2, 2, 0.0), SpaceSchedule(), keys)
 
 
-def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any]) -> Space:
+def free_axes(shape: Geometry) -> dict[str, Any]:
+    """What the layers of a free space around a model choose from: its widths and all between."""
+    return {
+        key: [sorted({*found, *(round(min(found) + 0.05 * i, 4) for i in range(steps + 1))})]
+        for key, found in (
+            ("qkv_multipliers", [layer.effective_qkv_multiplier for layer in shape.layers]),
+            ("ffn_multipliers", [layer.effective_ffn_multiplier for layer in shape.layers]),
+        )
+        for steps in [int((max(found) - min(found)) / 0.05)]
+    }
+
+
+def narrowed(
+    space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any], free: str | None = None
+) -> Space:
     """A space with some of its values replaced.
 
     With a depth or a width of one's own, the space's ratio of the two no longer holds. Depths of
     the space that are too shallow for as many control points as are given are left out.
+    ``free`` is the order of free lists.
 
     Raises:
         elmcfg.search.space.SpaceError: If that makes no space.
@@ -148,7 +163,9 @@ def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any])
     values["schedule"] = values["schedule"] | schedule
     if {"num_transformer_layers", "model_dim"} & set(axes):
         values["aspect_ratio"] = None
-    if axes or schedule:
+    if free is not None:
+        values["free"] = (values["free"] or {}) | {"order": free}
+    if axes or schedule or free is not None:
         return make_space(values)
     return space
 

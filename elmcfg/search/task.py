@@ -8,24 +8,28 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import units
-from elmcfg.config import Config
+from elmcfg.config import Config, resolve
 from elmcfg.geometry import geometry
 from elmcfg.infer import infer
 from elmcfg.profiles import profile as named_profile
 from elmcfg.scaling import recipe
+from elmcfg.schedule import RELEASED_DECIMALS
 from elmcfg.search import problem
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal, Shape, quantity
 from elmcfg.search.reference import RELEASED, Reference, reference
 from elmcfg.search.space import Space, load_space
 
 if TYPE_CHECKING:
-    from elmcfg.search.engine import Design
+    from elmcfg.search.engine import Design, Result
+    from elmcfg.search.infeasible import Relaxation
 
 AXES = (
     "num_transformer_layers", "model_dim", "head_dim", "num_gqa_groups", "ffn_dim_divisor",
     "qkv_multipliers", "ffn_multipliers",
 )  # fmt: skip
 """Keys of a config that a space gives the values of."""
+
+_UNFRAMED = {"frame_qkv_multiplier": None, "frame_ffn_multiplier": None}
 
 ASSUMED = ("context_length", "batch_size", "cache_dtype", "weight_dtype", "training_tokens")
 
@@ -42,6 +46,7 @@ class Task:
         reference: The shape to be like.
         keys: Keys of the configs that no design sets.
         multiple_of: Every width is a multiple of this.
+        time_limit: Of a search of free lists, in seconds of the solver's work; None for its own.
     """
 
     space: Space
@@ -51,6 +56,35 @@ class Task:
     reference: Reference
     keys: Mapping[str, Any]
     multiple_of: int
+    time_limit: float | None = None
+
+    def search(self, candidates: int = 1) -> Result:
+        """Search the space: the best design of each of the best shapes (of free lists, of one)."""
+        from elmcfg.search import engine, free
+
+        if self.space.free is None:
+            return engine.search(
+                self.space, self.bounds, self.goal, candidates=candidates, **self._options
+            )
+        return free.search(self.space, self.bounds, self.goal, **self._options, **self._limited)
+
+    def explain(self) -> tuple[Relaxation, ...]:
+        """Why nothing fits."""
+        from elmcfg.search import free, infeasible
+
+        if self.space.free is None:
+            return infeasible.explain(self.space, self.bounds, **self._options)
+        return free.explain(self.space, self.bounds, **self._options, **self._limited)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "conditions": self.conditions, "reference": self.reference, "rule": self.rule,
+        }  # fmt: skip
+
+    @property
+    def _limited(self) -> dict[str, float]:
+        return {} if self.time_limit is None else {"time_limit": self.time_limit}
 
     def rule(self, shape: Shape) -> bool:
         """Whether a shape is allowed."""
@@ -58,7 +92,8 @@ class Task:
 
     def config(self, found: Design) -> Config:
         """The config of a design."""
-        return problem.config_of(found, self.space.schedule, self.keys)
+        config = problem.config_of(found, self.space.schedule, self.keys)
+        return config if self.space.free is None else resolve(config)
 
     def shown(self) -> list[str]:
         """Names of the costs that a table shows."""
@@ -77,6 +112,8 @@ def task(
     base: Config | None = None,
     like: Config | None = None,
     multiple_of: int = 1,
+    free: str | None = None,
+    time_limit: float | None = None,
     **assumed: Any,
 ) -> Task:
     """A search.
@@ -95,6 +132,10 @@ def task(
         base: The model that limits may be shares of, and whose other keys are kept.
         like: The model to be like.
         multiple_of: Every width is a multiple of this.
+        free: ``any``, ``rising`` or ``falling``: every layer's widths are chosen on their own
+            (:mod:`elmcfg.search.free`). Where no space is given: the space ``free``, or, with
+            ``base``, the range of its multipliers.
+        time_limit: Of such a search, in seconds of the solver's work.
         **assumed: Fields of :class:`~elmcfg.search.budgets.Conditions`.
 
     Raises:
@@ -106,7 +147,10 @@ def task(
     axes = {key: model.pop(key) for key in AXES if key in model}
     schedule = dict(model.pop("schedule", None) or {})
     problem.check_keys(model)
-    searched = space if isinstance(space, Space) else load_space(space or "default")
+    if free is not None and profile is not None:
+        raise ValueError("a profile is a schedule, and free lists follow none: give one of the two")
+    shipped = "default" if free is None else "free"
+    searched = space if isinstance(space, Space) else load_space(space or shipped)
     alike, of_base = RELEASED, None
     if base is not None:
         found = infer(base)
@@ -115,6 +159,9 @@ def task(
         if space is None:
             searched = problem.around(base, found)
         shape = geometry(base)
+        if space is None and free is not None:
+            axes = problem.free_axes(shape) | axes
+            schedule = {"decimals": RELEASED_DECIMALS, **_UNFRAMED} | schedule
         alike = reference(shape, base.name or "the given model")
         of_base = problem.measured(
             shape, base.ffn_dim_divisor, problem.conditions(model, **assumed)
@@ -132,13 +179,14 @@ def task(
     if like is not None:
         alike = reference(geometry(like), like.name or "the given model")
     return Task(
-        space=problem.narrowed(searched, axes, schedule),
+        space=problem.narrowed(searched, axes, schedule, free),
         bounds=problem.bounds(limits, tolerance, of_base),
         goal=goal,
         conditions=problem.conditions(model, **assumed),
         reference=alike,
         keys=model,
         multiple_of=multiple_of,
+        time_limit=time_limit,
     )
 
 
@@ -156,6 +204,8 @@ def design(
     base: Config | None = None,
     like: Config | None = None,
     multiple_of: int = 1,
+    free: str | None = None,
+    time_limit: float | None = None,
     **wanted: Any,
 ) -> Config:
     """The best design that keeps to a budget, as ``elmcfg scale`` finds it.
@@ -173,6 +223,8 @@ def design(
         like: Among equals, or without ``minimize`` and ``maximize`` among all, the design most
             like this model, or else ``base``, the profile, or the released models.
         multiple_of: Every width is a multiple of this.
+        free: As for :func:`task`; needs OR-tools.
+        time_limit: As for :func:`task`.
         **wanted: Budgets, named as the flags are (``target_params``, ``min_weights``,
             ``max_kv_cache`` ...), as numbers in the cost's unit or as text (``"600M"``,
             ``"48MiB"``, with ``base`` also ``"60%"``); what costs assume (``context_length``,
@@ -185,8 +237,6 @@ def design(
         FileNotFoundError: If there is no such space.
         elmcfg.InvalidConfigError: If a key is not valid.
     """
-    from elmcfg.search import engine
-
     if minimize is not None and maximize is not None:
         raise ValueError("one of minimize and maximize; bound the other")
     name = minimize or maximize
@@ -202,14 +252,13 @@ def design(
         base=base,
         like=like,
         multiple_of=multiple_of,
+        free=free,
+        time_limit=time_limit,
         **{key: wanted[key] for key in ASSUMED if key in wanted},
     )
-    options = {
-        "conditions": asked.conditions, "reference": asked.reference, "rule": asked.rule,
-    }  # fmt: skip
-    result = engine.search(asked.space, asked.bounds, asked.goal, **options)
+    result = asked.search()
     if not result.designs:
-        raise _nothing(asked, result.examined, options)
+        raise _nothing(asked, result)
     return asked.config(result.designs[0])
 
 
@@ -225,11 +274,12 @@ def _limit(key: str, wanted: dict[str, Any]) -> list[problem.Limit]:
     return [problem.Limit(kind, known.name, number, text.endswith("%"), f"{key} {text}")]
 
 
-def _nothing(asked: Task, examined: int, options: Mapping[str, Any]) -> NothingFitsError:
-    from elmcfg.search.infeasible import explain
-
-    lines = [f"none of the {examined:,} designs of the space fits"]
-    for relaxation in explain(asked.space, asked.bounds, **options):
+def _nothing(asked: Task, result: Result) -> NothingFitsError:
+    if not result.proven:
+        return NothingFitsError("nothing found within the time limit, which proves nothing")
+    count = "" if result.examined is None else f" {result.examined:,}"
+    lines = [f"none of the{count} designs of the space fits"]
+    for relaxation in asked.explain():
         near, flag = relaxation.value, relaxation.bound.flag
         lines.append(
             f"{flag}: the nearest that keeps to all others is {float(near):,.0f}"
