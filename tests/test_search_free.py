@@ -39,9 +39,9 @@ def spaces(draw: st.DrawFn) -> Space:
         st.integers(20, 300).map(lambda n: n / 100), min_size=1, max_size=4, unique=True
     )
     free: dict[str, Any] = {"order": draw(st.sampled_from(["any", "rising", "falling"]))}
-    if draw(st.booleans()):
-        free["max_kv_head_jump"] = draw(st.integers(1, 2))
-        free["max_ffn_jump"] = draw(st.integers(16, 128))
+    if draw(st.integers(0, 2)):
+        free["max_kv_head_jump"] = 1
+        free["max_ffn_jump"] = draw(st.integers(1, 50))
     return make_space(
         {
             "num_transformer_layers": [2, 3],
