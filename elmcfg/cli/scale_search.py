@@ -53,7 +53,9 @@ def _task(given: dict[str, Any]) -> Task:
     assumed = {key: given[key] for key in ASSUMED if key in given}
     if "training_tokens" in given:
         assumed["training_tokens"] = int(given["training_tokens"].value)
-    models = {key: config_argument(given[key]) for key in ("base", "like") if key in given}
+    models: dict[str, Any] = {
+        key: config_argument(given[key]) for key in ("base", "like") if key in given
+    }
     return task(
         _limits(given),
         config_keys(given),
@@ -234,11 +236,11 @@ def _search_values(task: Task, result: engine.Result) -> dict[str, Any]:
 
 def _nothing_fits(task: Task, result: engine.Result, format_: str) -> NoReturn:
     """Say so as a proof, with the nearest design for each bound given up."""
-    if not result.proven:
-        fail("nothing was found within the time limit, which proves nothing; --time-limit", 1)
-    found = task.explain()
+    found = task.explain() if result.proven else ()
     if format_ == "json":
         search = _search_values(task, result) | {"relaxations": drawn.relaxation_values(found)}
         say(machine.text({"config": None, "cost": None, "candidates": [], "search": search}))
+    if not result.proven:
+        fail("nothing was found within the time limit, which proves nothing; --time-limit", 1)
     note("elmcfg: " + drawn.proof(task.space, result, found))
     sys.exit(1)

@@ -102,6 +102,16 @@ class _Shape:
         return (least if goal is None else best.score), least
 
 
+def _half(
+    axis: Sequence[float], step: int, shape: Shape, wanted: Sequence[float]
+) -> tuple[Choices, Floats]:
+    """What a layer may be, and how much each differs from a schedule, (layers, choices)."""
+    width = shape.model_dim
+    choices = np.array(sorted({make_divisible(width * m, step) // step for m in axis}))
+    effective = np.repeat(choices[None, :] * (step / width), shape.layers, axis=0)
+    return Choices(choices, shape.layers), differences(effective, wanted)
+
+
 def _shapes(space: Space, reference: Reference, rule: Rule | None) -> list[_Shape]:
     found = []
     for (depth, width), head_dim, groups, divisor in itertools.product(
@@ -110,16 +120,10 @@ def _shapes(space: Space, reference: Reference, rule: Rule | None) -> list[_Shap
         shape = Shape(depth, width, head_dim, groups, divisor)
         if rule is not None and not rule(shape):
             continue
-        halves, costs = [], []
-        for axis, step, wanted in (
-            (space.qkv[0], head_dim * groups, reference.qkv),
-            (space.ffn[0], divisor, reference.ffn),
-        ):
-            choices = np.array(sorted({make_divisible(width * m, step) // step for m in axis}))
-            effective = np.repeat(choices[None, :] * (step / width), depth, axis=0)
-            halves.append(Choices(choices, depth))
-            costs.append(differences(effective, wanted))
-        found.append(_Shape(shape, *halves, *costs, reference.of_shape(shape)))
+        heads, heads_cost = _half(space.qkv[0], head_dim * groups, shape, reference.qkv)
+        units, units_cost = _half(space.ffn[0], divisor, shape, reference.ffn)
+        difference = reference.of_shape(shape)
+        found.append(_Shape(shape, heads, units, heads_cost, units_cost, difference))
     return found
 
 

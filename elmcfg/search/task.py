@@ -83,7 +83,7 @@ class Task:
         }  # fmt: skip
 
     @property
-    def _limited(self) -> dict[str, float]:
+    def _limited(self) -> dict[str, Any]:
         return {} if self.time_limit is None else {"time_limit": self.time_limit}
 
     def rule(self, shape: Shape) -> bool:
