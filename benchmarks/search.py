@@ -167,7 +167,7 @@ def one_by_one() -> None:
     theirs = len(rows) / best_of(plain)
     print(f"CoreNet's formula      {theirs:12,.0f} designs/s  (elmcfg {ours / theirs:,.0f}x)")
     if importlib.util.find_spec("torch") is None:
-        print("torch is not installed: its meta device is left out")
+        print("torch is not installed, its meta device left out: pip install torch")
         return
     on_meta(ours)
 

@@ -102,6 +102,22 @@ class Cost:
     flops_per_token: Flops
     weight_bytes: int
 
+    @property
+    def running_totals(self) -> list[tuple[int, int]]:
+        """For each layer the bytes of weights and of KV cache per token up to and with it.
+
+        They begin with the embedding table (and an untied output head) and leave the final norm
+        out. It is where to cut a model that is to be spread over devices.
+        """
+        width = self.weight_bytes // self.parameters.total
+        weights, cache = self.parameters.embedding * width, 0
+        totals = []
+        for layer in self.layers:
+            weights += layer.parameters * width
+            cache += layer.kv_cache_bytes_per_token
+            totals.append((weights, cache))
+        return totals
+
 
 def layer_cost(layer: LayerShape, shape: Geometry) -> LayerCost:
     """Costs of one layer.

@@ -4,9 +4,9 @@ A step cannot take less time than moving its bytes at full bandwidth, nor than d
 full rate (S. Williams, A. Waterman, D. Patterson, "Roofline", CACM 52(4), 2009). Both times here
 are such bounds. Real programs are slower, small models much: launching kernels is not counted.
 
-Bandwidths are their makers', rates those of dense products of 16-bit floats where the maker gives
-them. Apple gives none: they are reckoned from the number of cores at the highest clock reported,
-which errs to the fast side, as a bound should.
+Bandwidths are their makers'. Rates are those of dense products of 16-bit floats with a 32-bit sum
+where there is such a figure. For Apple's GPUs before M5 that is their 32-bit rate: where Apple does
+not say it, cores times 128 lanes times 2 times the clock that is reported.
 """
 
 from __future__ import annotations
@@ -38,22 +38,49 @@ class Machine:
     source: str
 
 
-_APPLE = "bandwidth: Apple's specifications; FLOPs: GPU cores x 128 lanes x 2 x reported clock"
+_LANES = "GPU cores x 128 lanes x 2 x"
 _CPU = "channels x 8 bytes x rate; float32: cores x 3 GHz x 2 AVX2 units x 8 lanes x 2"
 
 MACHINES = {
     machine.name: machine
     for machine in (
-        Machine("m1", 68.25e9, 2.6e12, _APPLE),
-        Machine("m2", 100e9, 3.6e12, _APPLE),
-        Machine("m3-max", 400e9, 14.3e12, _APPLE),
-        Machine("m4", 120e9, 4.3e12, _APPLE),
-        Machine("m4-max", 546e9, 18.4e12, _APPLE),
-        Machine("m2-ultra", 800e9, 27.2e12, _APPLE),
-        Machine("rtx-4090", 1008e9, 165e12, "NVIDIA, Ada GPU architecture whitepaper"),
-        Machine("a100-80gb", 2039e9, 312e12, "NVIDIA, A100 datasheet (SXM)"),
-        Machine("h100", 3350e9, 989e12, "NVIDIA, H100 datasheet (SXM), without sparsity"),
-        Machine("h200", 4800e9, 989e12, "NVIDIA, H200 datasheet, without sparsity"),
+        # LPDDR4X-4266 on 128 bits; 2.6 TFLOPS is Apple's own figure for 8 cores.
+        Machine(
+            "m1", 68.25e9, 2.6e12, "4,266 MT/s x 16 bytes; Apple, announcement of 10 November 2020"
+        ),
+        Machine(
+            "m2", 100e9, 3.6e12,
+            "Apple, announcement of 6 June 2022 (macrumors.com); "
+            f"{_LANES} 1.398 GHz, 10 cores, the clock of M2 Max (hmc-tech.com)",
+        ),
+        Machine(
+            "m3-max", 400e9, 14.3e12,
+            "Apple's specifications (macmegasite.com, 30 October 2024); "
+            f"{_LANES} 1.398 GHz, 40 cores (hmc-tech.com)",
+        ),
+        # Reported clocks differ, 1.470 and 1.578 GHz: the faster, so that the bound holds.
+        Machine(
+            "m4", 120e9, 4.0e12,
+            "Apple, announcement of 7 May 2024 (engadget.com); "
+            f"{_LANES} 1.578 GHz, 10 cores (hmc-tech.com)",
+        ),
+        Machine(
+            "m4-max", 546e9, 17.2e12,
+            "Apple, announcement of 30 October 2024 (macrumors.com); "
+            f"{_LANES} 1.678 GHz, 40 cores, the clock of the 32-core one (hmc-tech.com)",
+        ),
+        Machine("m2-ultra", 800e9, 27.2e12, "Apple, Mac Pro page, 76 cores"),
+        Machine(
+            "rtx-4090", 1008e9, 165.2e12,
+            "NVIDIA, Ada GPU architecture whitepaper (same figures: waredb.com)",
+        ),
+        Machine("a100-80gb", 2039e9, 312e12, "NVIDIA, A100 datasheet 1758950-r4 (SXM)"),
+        # The datasheet gives 1,979 TFLOPS with sparsity; dense products have half of it.
+        Machine("h100", 3350e9, 989.4e12, "NVIDIA, H100 datasheet (SXM), half the sparse rate"),
+        Machine(
+            "h200", 4800e9, 989.4e12,
+            "NVIDIA, announcement of 13 November 2023; the compute of the H100 SXM",
+        ),
         Machine("ddr4-8-cores", 51.2e9, 0.77e12, f"two DDR4-3200 {_CPU}"),
         Machine("ddr5-16-cores", 89.6e9, 1.5e12, f"two DDR5-5600 {_CPU}"),
     )

@@ -18,6 +18,19 @@ def test_the_table_of_layers_adds_up(run: Run) -> None:
     assert "16,128" in rows[0]
 
 
+def test_json_has_the_running_totals_of_every_layer(run: Run) -> None:
+    layers = json.loads(run("show", "openelm-270m", "--format", "json").out)["layers"]
+    # Two bytes each: the released table of 32,000 x 1,280, and layer 0 with 12 and 3 heads and
+    # 768 channels: (12 + 6 + 12) * 64 * 1,280 + 3 * 768 * 1,280 + 2 * 1,280 + 2 * 64.
+    first = 2 * (32_000 * 1_280 + 30 * 64 * 1_280 + 3 * 768 * 1_280 + 2 * 1_280 + 128)
+    assert layers[0]["cumulative_weight_bytes"] == first
+    assert layers[0]["cumulative_kv_cache_bytes_per_token"] == 2 * 2 * 3 * 64
+    assert layers[-1]["cumulative_weight_bytes"] == 543_054_336 - 2_560
+    assert layers[-1]["cumulative_kv_cache_bytes_per_token"] == 16_128
+    totals = [layer["cumulative_weight_bytes"] for layer in layers]
+    assert totals == sorted(totals)
+
+
 def test_several_configs_stand_side_by_side(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("show", "tiny", "openelm-270m")
     lines = done.out.splitlines()

@@ -33,7 +33,7 @@ from elmcfg.scaling import checked, recipe, scale, select_layers
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
 _SCHEDULE = ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
-_SEARCH = ("space", "minimize", "maximize", "pareto", "count", "like", "plot")
+_SEARCH = ("space", "free", "minimize", "maximize", "pareto", "count", "like", "plot")
 _AXES = (
     "num_transformer_layers",
     "model_dim",
@@ -89,6 +89,7 @@ def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags
       elmcfg scale --space wide --target-params 270M --tolerance 0.5% --minimize kv-cache
       elmcfg scale --max-params 1B --pareto params,kv-cache --plot front.svg
       elmcfg scale --target-params 600M --count 8 -o variants/
+      elmcfg scale --from openelm-270m --target-params 80% --free rising
 
     Exit codes: 0 written, 1 nothing fits the budget, 2 called wrongly.
     """

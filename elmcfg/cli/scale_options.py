@@ -125,11 +125,7 @@ class AmountOf(click.ParamType[Amount]):
     name = "AMOUNT"
 
     def __init__(self, unit: str) -> None:
-        parsers: dict[str, Callable[[str], int | Fraction]] = {
-            "bytes": units.size,
-            "channels/layer": units.fraction,
-        }
-        self._parse = parsers.get(unit, units.count)
+        self._unit = unit
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -137,9 +133,7 @@ class AmountOf(click.ParamType[Amount]):
         """An amount."""
         text = str(value)
         try:
-            if text.endswith("%"):
-                return Amount(units.fraction(text), True, text)
-            return Amount(Fraction(self._parse(text)), False, text)
+            return Amount(units.amount(text, self._unit), text.endswith("%"), text)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -283,6 +277,10 @@ search_options = _together(
     option("--multiple-of", type=click.IntRange(min=1), default=1,
            help="Every width of every layer is a multiple of this."),
     option("--space", metavar="NAME|FILE", help="What to search.  [default: default]"),
+    option("--free", type=click.Choice(["any", "rising", "falling"]),
+           help="Every layer's widths chosen on their own, in any or a given order."),
+    option("--time-limit", type=click.FloatRange(min=0, min_open=True),
+           help="Of a free search, in seconds of the solver's work.  [default: 60]"),
     option("--minimize", type=Cost(), help="Best is the least of this cost."),
     option("--maximize", type=Cost(), help="Best is the most of this cost."),
     option("--like", metavar="CONFIG",

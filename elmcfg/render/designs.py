@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg.render.tables import amount, binary, columns
 from elmcfg.search.budgets import QUANTITIES, Conditions
-from elmcfg.search.problem import costs_of
+from elmcfg.search.problem import costs_of, written
+from elmcfg.search.space import SpaceSchedule
 
 if TYPE_CHECKING:
+    from elmcfg.search.budgets import Goal
     from elmcfg.search.engine import Design, Result
     from elmcfg.search.infeasible import Relaxation
     from elmcfg.search.pareto import Front
+    from elmcfg.search.space import Space
 
 
 def value(number: Fraction, unit: str) -> str:
@@ -58,7 +61,7 @@ def table(designs: Sequence[Design], assumed: Conditions, names: Sequence[str]) 
     return "\n".join(columns(rows))
 
 
-def csv_text(designs: Sequence[Design], assumed: Conditions) -> str:
+def csv_text(designs: Sequence[Design], schedule: SpaceSchedule, assumed: Conditions) -> str:
     """One row per design with every cost, for a spreadsheet."""
     stream = io.StringIO()
     shape = ("num_transformer_layers", "model_dim", "head_dim", "num_gqa_groups", "ffn_dim_divisor")
@@ -66,38 +69,59 @@ def csv_text(designs: Sequence[Design], assumed: Conditions) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*shape, "qkv_multipliers", "ffn_multipliers", *names])
     for design in designs:
-        s = design.shape
+        s, keys = design.shape, written(design, schedule)
         writer.writerow(
             [
                 *(s.layers, s.model_dim, s.head_dim, s.queries_per_kv_head, s.divisor),
-                " ".join(map(repr, design.qkv)),
-                " ".join(map(repr, design.ffn)),
+                " ".join(map(repr, keys["qkv_multipliers"])),
+                " ".join(map(repr, keys["ffn_multipliers"])),
                 *numbers(costs_of(design, assumed, names)).values(),
             ]
         )
     return stream.getvalue()
 
 
-def flags(design: Design) -> str:
-    """A design as flags of ``elmcfg scale``."""
-    s = design.shape
+def flags(design: Design, schedule: SpaceSchedule) -> str:
+    """A design of a space with such schedules as flags of ``elmcfg scale``."""
+    s, keys = design.shape, written(design, schedule)
+    options = "".join(
+        f" --{key.replace('_', '-')} {'none' if value is None else f'{value:g}'}"
+        for key, value in keys.get("schedule", {}).items()
+        if value != getattr(SpaceSchedule(), key)
+    )
     return (
         f"--layers {s.layers} --model-dim {s.model_dim} --head-dim {s.head_dim} "
         f"--queries-per-kv-head {s.queries_per_kv_head} --ffn-dim-divisor {s.divisor} "
-        f"--qkv-multipliers {_points(design.qkv)} --ffn-multipliers {_points(design.ffn)}"
+        f"--qkv-multipliers {_points(keys['qkv_multipliers'])} "
+        f"--ffn-multipliers {_points(keys['ffn_multipliers'])}{options}"
     )
 
 
-def remark(space: str | None, result: Result) -> str:
+def _free(space: str | None, result: Result, goal: Goal | None) -> str:
+    """How free lists were chosen: nobody counts them."""
+    named = f"the free lists of the space {space or 'given by flags'}"
+    if result.proven:
+        return f"the best of all {named}, proven by OR-tools"
+    what = f"{goal.quantity.name} of" if goal else "difference from the reference of"
+    return f"the best of {named} found within the time limit; none has a better {what} " + (
+        f"{result.bound:,.6g}"
+    )
+
+
+def remark(space: str | None, result: Result, goal: Goal | None) -> str:
     """How a design was chosen, in a line for the file's head."""
+    if result.feasible is None:
+        return _free(space, result, goal)
     return (
         f"chosen from {result.feasible:,} that fit, of all {result.examined:,} designs of the "
         f"space {space or 'given by flags'}"
     )
 
 
-def summary(space: str | None, result: Result) -> str:
+def summary(space: str | None, result: Result, goal: Goal | None) -> str:
     """What was searched."""
+    if result.feasible is None:
+        return f"{_free(space, result, goal)} ({result.seconds:.2f} s):"
     return (
         f"{result.examined:,} designs of the space {space or 'given by flags'} examined, "
         f"{result.feasible:,} fit ({result.seconds:.2f} s); the best of each of the best shapes:"
@@ -135,11 +159,13 @@ def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
     ]
 
 
-def proof(space: str | None, result: Result, found: Sequence[Relaxation]) -> str:
+def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> str:
     """That nothing fits, which bound is in the way, and the nearest design without each."""
+    named = f"of the space {space.name or 'given by flags'} fits"
     lines = [
-        f"none of the {result.examined:,} designs of the space {space or 'given by flags'} fits; "
-        "all were examined"
+        f"no free list {named}: proven"
+        if result.examined is None
+        else f"none of the {result.examined:,} designs {named}; all were examined"
     ]
     if not found:
         lines.append("no shape has widths that --multiple-of and the quantized dtypes ask for")
@@ -156,7 +182,7 @@ def proof(space: str | None, result: Result, found: Sequence[Relaxation]) -> str
         exact = "" if unit == "parameters" else f" ({_exact(r.value)})"
         lines.append(
             f"    nearest that keeps to all others: {value(r.value, unit)}{exact}, with\n"
-            f"    {flags(r.nearest)}"
+            f"    {flags(r.nearest, space.schedule)}"
         )
     helpful = [r for r in found if r.nearest is not None]
     if helpful:

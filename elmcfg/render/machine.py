@@ -93,8 +93,12 @@ def shown(config: Config, shape: Geometry, cost: Cost) -> dict[str, Any]:
             | {
                 "parameters": spent.parameters,
                 "kv_cache_bytes_per_token": spent.kv_cache_bytes_per_token,
+                "cumulative_weight_bytes": weights,
+                "cumulative_kv_cache_bytes_per_token": cache,
             }
-            for layer, spent in zip(shape.layers, cost.layers, strict=True)
+            for layer, spent, (weights, cache) in zip(
+                shape.layers, cost.layers, cost.running_totals, strict=True
+            )
         ],
         "cost": cost_values(cost),
     }

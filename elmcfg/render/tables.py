@@ -64,12 +64,10 @@ def _layer_rows(shape: Geometry, cost: Cost) -> list[str]:
         "layer", "query", "kv", "ffn_dim", "qkv_mult", "ffn_mult", "parameters", "Σ weights",
         "kv B/token", "Σ kv",
     )  # fmt: skip
-    width = cost.weight_bytes // cost.parameters.total
     rows = [head]
-    weights, cache = cost.parameters.embedding * width, 0
-    for layer, spent in zip(shape.layers, cost.layers, strict=True):
-        weights += spent.parameters * width
-        cache += spent.kv_cache_bytes_per_token
+    for layer, spent, (weights, cache) in zip(
+        shape.layers, cost.layers, cost.running_totals, strict=True
+    ):
         rows.append(
             (
                 str(layer.index),

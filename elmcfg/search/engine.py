@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from elmcfg.search.space import Space
 
 _LARGEST = 2**62
+TOO_LARGE = "the figures are too large: take a shorter context or a smaller batch"
 Rule = Callable[[Shape], bool]
 
 
@@ -50,13 +51,27 @@ class Design:
     difference: float
 
 
+class Half(Protocol):
+    """What a table needs to know of one half."""
+
+    @property
+    def points(self) -> Floats:
+        """Control points, shape (schedules, points per schedule)."""
+
+    def sums(self, model_dim: int, divisor: int) -> Sums:
+        """The distinct sums for a width and a divisor, both in channels."""
+
+    def reach(self, model_dim: int, divisor: int) -> tuple[int, int]:
+        """What no sum is below and what none is above."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Every design of one shape: any attention sum goes with any feed-forward sum."""
 
     shape: Shape
-    attention_schedules: Schedules
-    ffn_schedules: Schedules
+    attention_schedules: Half
+    ffn_schedules: Half
     difference: float
 
     @property
@@ -125,6 +140,7 @@ def tables(space: Space, reference: Reference = RELEASED) -> Iterator[Table]:
             depth,
             decimals=options.decimals,
             frame=options.frame_qkv_multiplier if qkv else options.frame_ffn_multiplier,
+            curve=options.curve,
             difference=lambda values: of_schedules(values, wanted),
         )
 
@@ -148,7 +164,7 @@ def rows_and_columns(table: Table, form: Linear) -> tuple[Integers, Integers]:
     """
     most = form.base + form.per_kv_head * int(table.attention.values[-1])
     if most + form.per_ffn_unit * int(table.ffn.values[-1]) > _LARGEST:
-        raise ValueError("the figures are too large: take a shorter context or a smaller batch")
+        raise ValueError(TOO_LARGE)
     return form.base + form.per_kv_head * table.attention.values, (
         form.per_ffn_unit * table.ffn.values
     )
@@ -302,15 +318,19 @@ class Result:
 
     Attributes:
         designs: The best design of each of the best shapes, best first; empty if nothing fits.
-        examined: Designs in the space.
-        feasible: Of those, the ones that keep to every bound and rule.
+        examined: Designs in the space; None where nobody counted them, as of free lists.
+        feasible: Of those, the ones that keep to every bound and rule; likewise.
         seconds: How long it took.
+        proven: Whether the first design is the optimum, and no design the proof that none fits.
+        bound: If not, what no design is better than, in the goal's unit or as a difference.
     """
 
     designs: tuple[Design, ...]
-    examined: int
-    feasible: int
+    examined: int | None
+    feasible: int | None
     seconds: float
+    proven: bool = True
+    bound: float | None = None
 
 
 def search(

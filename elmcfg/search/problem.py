@@ -11,12 +11,15 @@ from elmcfg.config import Config
 from elmcfg.geometry import Geometry
 from elmcfg.infer import Inference
 from elmcfg.scaling import checked
-from elmcfg.schedule import is_control_points
+from elmcfg.schedule import is_control_points, multipliers
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Quantity, Shape
 from elmcfg.search.engine import Design
 from elmcfg.search.space import MAX_DEPTH, Space, SpaceSchedule, make_space
 
-_AROUND = tuple(Fraction(percent, 100) for percent in range(80, 121, 5))
+_PERCENT = range(80, 121, 5)
+# With three points or more, steps of 5 % already make tens of thousands of schedules.
+_WIDE_PERCENT = range(40, 201, 1)
+_WIDE_PERCENT_OF_MANY = range(40, 201, 5)
 _ASPECT_AROUND = (0.6, 1.7)
 
 
@@ -128,11 +131,26 @@ def check_keys(keys: Mapping[str, Any]) -> None:
     config_of(Design(one, (1.0,), (1.0,), 2, 2, 0.0), SpaceSchedule(), keys)
 
 
-def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any]) -> Space:
+def free_axes(shape: Geometry) -> dict[str, Any]:
+    """What the layers of a free space around a model choose from: its widths and all between."""
+    return {
+        key: [sorted({*found, *(round(min(found) + 0.05 * i, 4) for i in range(steps + 1))})]
+        for key, found in (
+            ("qkv_multipliers", [layer.effective_qkv_multiplier for layer in shape.layers]),
+            ("ffn_multipliers", [layer.effective_ffn_multiplier for layer in shape.layers]),
+        )
+        for steps in [int((max(found) - min(found)) / 0.05)]
+    }
+
+
+def narrowed(
+    space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any], free: str | None = None
+) -> Space:
     """A space with some of its values replaced.
 
     With a depth or a width of one's own, the space's ratio of the two no longer holds. Depths of
     the space that are too shallow for as many control points as are given are left out.
+    ``free`` is the order of free lists.
 
     Raises:
         elmcfg.search.space.SpaceError: If that makes no space.
@@ -145,7 +163,9 @@ def narrowed(space: Space, axes: Mapping[str, Any], schedule: Mapping[str, Any])
     values["schedule"] = values["schedule"] | schedule
     if {"num_transformer_layers", "model_dim"} & set(axes):
         values["aspect_ratio"] = None
-    if axes or schedule:
+    if free is not None:
+        values["free"] = (values["free"] or {}) | {"order": free}
+    if axes or schedule or free is not None:
         return make_space(values)
     return space
 
@@ -191,10 +211,20 @@ def _deep_enough(depths: Sequence[int], *counts: int) -> list[int]:
     return [n for n in depths if all(k == n or is_control_points(k, n) for k in counts)]
 
 
-def near(points: Sequence[float]) -> list[list[float]]:
-    """Values of each control point from 80 % to 120 % of what it is, in steps of 5 %."""
+def near(points: Sequence[float], *, widely: bool = False) -> list[list[float]]:
+    """Values of each control point around what it is.
+
+    Args:
+        points: Control points.
+        widely: From 40 % to 200 % in steps of 1 % (three points or more: 5 %), for where depth and
+            width are fixed, so that the schedule alone has to meet the budget. Else from 80 % to
+            120 % in steps of 5 %.
+    """
+    percents = _PERCENT
+    if widely:
+        percents = _WIDE_PERCENT if len(points) < 3 else _WIDE_PERCENT_OF_MANY
     return [
-        sorted({point, *(max(0.01, round(float(f) * point, 2)) for f in _AROUND)})
+        sorted({point, *(max(0.01, round(percent * point / 100, 2)) for percent in percents)})
         for point in points
     ]
 
@@ -207,6 +237,28 @@ def is_allowed(shape: Shape, assumed: Conditions, multiple_of: int) -> bool:
     if assumed.cache_dtype.startswith("q") and shape.head_dim % 64:
         return False
     return not assumed.weight_dtype.startswith("q") or shape.is_quantizable()
+
+
+def written(design: Design, schedule: SpaceSchedule) -> dict[str, Any]:
+    """The schedules of a design as keys of a config.
+
+    A config knows straight lines alone: what runs otherwise is written out, one multiplier per
+    layer.
+    """
+    depth = design.shape.layers
+    keys: dict[str, Any] = {"qkv_multipliers": design.qkv, "ffn_multipliers": design.ffn}
+    if schedule.curve != "linear":
+        frames = schedule.frame_qkv_multiplier, schedule.frame_ffn_multiplier
+        for (key, points), frame in zip(keys.items(), frames, strict=True):
+            if len(points) > 1 or frame is not None:
+                keys[key] = multipliers(
+                    points, depth, decimals=schedule.decimals, frame=frame, curve=schedule.curve
+                )
+        return keys
+    options = schedule.model_dump(exclude={"curve"})
+    if not len(design.qkv) == len(design.ffn) == depth and schedule != SpaceSchedule():
+        keys["schedule"] = options
+    return keys
 
 
 def config_of(design: Design, schedule: SpaceSchedule, keys: Mapping[str, Any]) -> Config:
@@ -229,13 +281,9 @@ def config_of(design: Design, schedule: SpaceSchedule, keys: Mapping[str, Any]) 
         "vocab_size": keys.get("vocab_size", 32000),
         "num_gqa_groups": s.queries_per_kv_head,
         "ffn_dim_divisor": s.divisor,
-        "qkv_multipliers": design.qkv,
-        "ffn_multipliers": design.ffn,
     }
     values.pop("schedule", None)
-    if not len(design.qkv) == len(design.ffn) == s.layers and schedule != SpaceSchedule():
-        values["schedule"] = schedule.model_dump()
-    return checked(values)
+    return checked(values | written(design, schedule))
 
 
 def costs_of(

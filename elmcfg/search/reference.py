@@ -53,8 +53,8 @@ class Reference:
         return result
 
 
-def of_schedules(multipliers: Floats, wanted: Sequence[float]) -> Floats:
-    """Difference of schedules, shape (layers, schedules), from one; shape (schedules,)."""
+def differences(multipliers: Floats, wanted: Sequence[float]) -> Floats:
+    """Difference of each layer, shape (layers, schedules), from a schedule; the same shape."""
     import numpy as np
 
     places = np.linspace(0, 1, len(multipliers)) if len(multipliers) > 1 else np.array([0.5])
@@ -63,7 +63,13 @@ def of_schedules(multipliers: Floats, wanted: Sequence[float]) -> Floats:
     # Logarithms are slow: of rounded multipliers, each is taken once.
     values, index = np.unique(multipliers, return_inverse=True)
     logs = np.log(np.maximum(values, _ZERO))[index.reshape(multipliers.shape)]
-    result: Floats = np.abs(logs - np.log(at_each)[:, None]).mean(axis=0)
+    result: Floats = np.abs(logs - np.log(at_each)[:, None])
+    return result
+
+
+def of_schedules(multipliers: Floats, wanted: Sequence[float]) -> Floats:
+    """Difference of schedules, shape (layers, schedules), from one; shape (schedules,)."""
+    result: Floats = differences(multipliers, wanted).mean(axis=0)
     return result
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -134,6 +134,29 @@ class SpaceSchedule(BaseModel):
     decimals: Annotated[StrictInt, Field(ge=0, le=12)] | None = RELEASED_DECIMALS
     frame_qkv_multiplier: Multiplier | None = None
     frame_ffn_multiplier: Multiplier | None = None
+    curve: Literal["linear", "cosine", "plateaus"] = Field(
+        default="linear",
+        description="What runs through the control points: straight lines, half a cosine from the "
+        "first of two to the second, or each held for an equal share of the depth. Configs have "
+        "the last two as lists with one multiplier per layer.",
+    )
+
+
+class Free(BaseModel):
+    """Each layer's widths are chosen on their own; what neighbours must still keep to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    order: Literal["any", "rising", "falling"] = Field(
+        default="any",
+        description="Whether no layer may be narrower, or wider, than the last.",
+    )
+    max_kv_head_jump: WholeNumber | None = Field(
+        default=None, description="Most KV heads by which neighbouring layers may differ."
+    )
+    max_ffn_jump: WholeNumber | None = Field(
+        default=None, description="Most channels by which neighbouring FFN widths may differ."
+    )
 
 
 class Space(BaseModel):
@@ -159,6 +182,11 @@ class Space(BaseModel):
         default=None, description="Bounds of model_dim / num_transformer_layers."
     )
     schedule: SpaceSchedule = Field(default=SpaceSchedule(), description="Rounding and frame.")
+    free: Free | None = Field(
+        default=None,
+        description="With it, every layer chooses freely among the values of the one entry of "
+        "each schedule; OR-tools searches such a space.",
+    )
 
     @validator(mode="after")
     def _searchable(self) -> Self:
@@ -167,6 +195,8 @@ class Space(BaseModel):
         if self.layers[-1] > MAX_DEPTH:
             raise ValueError(f"num_transformer_layers goes up to {MAX_DEPTH:,} in a search")
         for key, axes in (("qkv_multipliers", self.qkv), ("ffn_multipliers", self.ffn)):
+            if self.schedule.curve == "cosine" and len(axes) > 2:
+                raise ValueError(f"{key} has {len(axes)} control points, but a cosine has two")
             for depth in self.layers:
                 if len(axes) != depth and not is_control_points(len(axes), depth):
                     raise ValueError(
@@ -176,9 +206,21 @@ class Space(BaseModel):
                 raise ValueError(
                     f"{key} gives more than {MAX_SCHEDULES:,} schedules; take larger steps"
                 )
+        if self.free is not None:
+            self._check_free()
         if not any(True for _ in self.shapes()):
             raise ValueError("aspect_ratio leaves no combination of depth and width")
         return self
+
+    def _check_free(self) -> None:
+        for key, axes in (("qkv_multipliers", self.qkv), ("ffn_multipliers", self.ffn)):
+            if len(axes) != 1:
+                raise ValueError(
+                    f"{key} has {len(axes)} entries, but a free space has one: the values that "
+                    "each layer chooses from, such as 0.5:4:0.1"
+                )
+        if self.schedule.model_copy(update={"decimals": RELEASED_DECIMALS}) != SpaceSchedule():
+            raise ValueError("free lists have no frame and no curve: leave schedule out")
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -224,7 +266,7 @@ class Space(BaseModel):
 
     @property
     def size(self) -> int:
-        """Number of designs."""
+        """Number of designs, those of free lists left out."""
         return (
             sum(1 for _ in self.shapes())
             * len(self.head_dims)
