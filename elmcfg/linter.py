@@ -51,10 +51,11 @@ def _on_request(
         as_json = document.format is Format.JSON
         yield from portability.violations(config, targets, given, as_json=as_json)
     if weights is not None:
+        from elmcfg import comparison
         from elmcfg.findings import draft_of
-        from elmcfg.weights import violations
 
-        yield from violations(draft_of(given, lenient=document.format is Format.JSON), weights)
+        draft = draft_of(given, lenient=document.format is Format.JSON)
+        yield from comparison.check(draft, weights)
 
 
 def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
