@@ -6,11 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elmcfg.document import Document, Format, decode, read_bytes, unreadable
+from elmcfg.document import Document, Format, decode, read_bytes, refused, unreadable
 from elmcfg.document.tree import MAX_BYTES
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -218,12 +218,20 @@ def translated(document: Document) -> Document:
     name = families.family(document.data)
     if name is None:
         return document
+    given = document.data
     try:
-        values = families.values(document.data)
+        values = families.values(given)
     except families.FamilyError as error:
-        return unreadable(document.path, str(error), "see 'elmcfg show --help' for what is read")
-    assumed = ("initializer_range",)
-    return Document(document.path, "", Format.YAML, values, [], assumed, name)
+        remedy = "see 'elmcfg show --help' for what is read"
+        problem = refused(document, error.loc, str(error), remedy)
+        return replace(document, data=None, diagnostics=[problem], family=name)
+    return replace(
+        document,
+        data=values,
+        assumed=("initializer_range",),
+        family=name,
+        place=lambda loc: families.place(given, loc),
+    )
 
 
 def is_folder(path: str) -> bool:

@@ -13,7 +13,7 @@ PACKAGE = Path(elmcfg.__file__).parent
 
 # Which rooms a room may import, besides itself; CONTRIBUTING.md says why.
 PURE = {"diagnostics", "codes", "schedule", "geometry", "roundings", "rules", "invariants"}
-PURE |= {"config", "costs"}
+PURE |= {"config", "costs", "layers"}
 READING = {"document", "sources", "quick", "findings", "linter"}
 CHECKING = {"codes", "diagnostics", "document", "sources", "linter", "settings"}
 MAY_IMPORT = {
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "rules": {"diagnostics", "geometry", "roundings", "schedule"},
     "invariants": {"diagnostics", "rules"},
     "config": {"geometry", "invariants", "schedule"},
+    "layers": {"config"},
     "costs": {"geometry"},
     "folders": set(),
     "sources": {"document", "folders", "formats"},
