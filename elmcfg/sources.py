@@ -210,15 +210,17 @@ def _read_checkpoint(path: Path, shown: str) -> Document:
 
 
 def translated(document: Document) -> Document:
-    """A config of another family in the vocabulary of this one; any other document as it is."""
-    if document.data is None or "num_hidden_layers" not in document.data:
+    """A config in another vocabulary in this one's; any other document as it is."""
+    given = document.data
+    if given is None or not {"num_hidden_layers", "model"} & given.keys():
         return document
-    from elmcfg.formats import families
+    from elmcfg.formats import corenet, families
 
-    name = families.family(document.data)
+    if corenet.is_corenet(given):
+        return _of_corenet(document, given)
+    name = families.family(given)
     if name is None:
         return document
-    given = document.data
     try:
         values = families.values(given)
     except families.FamilyError as error:
@@ -232,6 +234,19 @@ def translated(document: Document) -> Document:
         family=name,
         place=lambda loc: families.place(given, loc),
     )
+
+
+def _of_corenet(document: Document, given: Mapping[str, Any]) -> Document:
+    from elmcfg.formats import corenet
+
+    try:
+        values = corenet.values(given, document.text)
+    except corenet.CoreNetError as error:
+        remedy = "name a file that 'elmcfg convert --to corenet' wrote, or the variant itself"
+        return replace(
+            document, data=None, diagnostics=[refused(document, error.loc, str(error), remedy)]
+        )
+    return replace(document, data=values, assumed=corenet.UNTOLD, place=corenet.place)
 
 
 def is_folder(path: str) -> bool:

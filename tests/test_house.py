@@ -66,6 +66,8 @@ MAY_IMPORT = {
         "geometry",
         "infer",
         "model",
+        "portability",
+        "roundings",
         "schedule",
     },
     "strategies": {"config", "schedule"},
