@@ -40,6 +40,13 @@ def with_recipe(config: Config) -> Config:
     return resolve(config).model_copy(update=recipe)
 
 
+def prepared(config: Config, target: Path, form: str) -> Config:
+    """The config as a folder has it: with the recipe that the hub's code wants, and with a name."""
+    if form == "hub":
+        config = with_recipe(config)
+    return config if config.name else config.model_copy(update={"name": target.resolve().name})
+
+
 def warnings(config: Config, form: str) -> list[str]:
     """What the readers of a folder would build that is not this model.
 
@@ -67,7 +74,7 @@ def write(
 
     Args:
         place: The folder, which is there.
-        config: Its ``torch_dtype`` is what the weights are written in.
+        config: As :func:`prepared`; its ``torch_dtype`` is what the weights are written in.
         weights: Of the same model.
         tokenizer: Files to copy.
         shard_bytes: Most bytes of weights in a file.
