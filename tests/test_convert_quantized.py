@@ -40,8 +40,10 @@ def unpacked(folder: Path, group: int, bits: int) -> dict[str, mx.array]:
     for name, value in stored.items():
         base, _, part = name.rpartition(".")
         if part == "weight" and f"{base}.scales" in stored:
-            tables = (stored[f"{base}.{n}"].astype(mx.float32) for n in ("scales", "biases"))
-            whole[name] = mx.dequantize(value, *tables, group_size=group, bits=bits)
+            scales, biases = (
+                stored[f"{base}.{n}"].astype(mx.float32) for n in ("scales", "biases")
+            )
+            whole[name] = mx.dequantize(value, scales, biases, group_size=group, bits=bits)
         elif part == "weight":
             whole[name] = value.astype(mx.float32)
     return whole
