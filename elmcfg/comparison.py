@@ -3,26 +3,26 @@
 A wrong entry of a list shows in several tensors, and a wrong size in all of them. So the sizes are
 first read from the tensors (the depth from the names, the widths from the norms, the heads of a
 layer from its two attention matrices) and held against the config key by key; a finding points at
-the entry that is wrong. Only what that does not explain is reported tensor by tensor.
-
-MLX-quantized checkpoints hold a matrix as three tensors: ``.weight`` of 32-bit words that pack
-``32 / bits`` columns each, ``.scales`` and ``.biases`` with one column per group.
+the entry that is wrong. Only what that does not explain is reported tensor by tensor. Headers alone
+are read, no weights.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from elmcfg.diagnostics import Loc, Violation
+from elmcfg.formats import mlx_quantized
+from elmcfg.formats.mlx_quantized import Packed
+from elmcfg.formats.safetensors import CheckpointError, Entry, read_headers
 from elmcfg.geometry import Geometry, LayerShape
 from elmcfg.roundings import ffn_line
 from elmcfg.rules.draft import Draft
 from elmcfg.rules.wording import count, number, others
-from elmcfg.weights import Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -49,15 +49,22 @@ _PARTS = {
 _FEW = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Quantization:
-    """Channels per group, and bits per value with the matrices that have them."""
+def check(draft: Draft, path: Path) -> Iterator[Violation]:
+    """Everything in which a checkpoint on disk and a config disagree.
 
-    group_size: int
-    bits: Counter[int]
+    Args:
+        draft: As :func:`violations` takes it.
+        path: A ``*.safetensors`` file, an index of shards, or a folder with either.
+    """
+    try:
+        tensors = read_headers(path)
+    except CheckpointError as error:
+        yield Violation("ELM601", (), str(error), "name a safetensors file, an index or a folder")
+        return
+    yield from violations(draft, tensors)
 
 
-def violations(draft: Draft, tensors: Mapping[str, Tensor]) -> Iterator[Violation]:
+def violations(draft: Draft, tensors: Mapping[str, Entry]) -> Iterator[Violation]:
     """Everything in which a checkpoint and a config disagree.
 
     Args:
@@ -65,8 +72,8 @@ def violations(draft: Draft, tensors: Mapping[str, Tensor]) -> Iterator[Violatio
             weights say which is right.
         tensors: The headers of the checkpoint.
     """
-    quantization = _quantization(tensors, draft.get("model_dim"))
-    shapes = _unpacked(tensors, quantization)
+    quantized = mlx_quantized.packed(tensors, draft.get("model_dim"))
+    shapes = mlx_quantized.shapes(tensors, quantized)
     said = {key: draft.get(key) for key in _SIZES}
     seen = _seen(shapes)
     yield from _sizes(said, seen, draft)
@@ -76,40 +83,7 @@ def violations(draft: Draft, tensors: Mapping[str, Tensor]) -> Iterator[Violatio
             yield from _lists(got, draft)
         yield from _tensors(got.tensor_shapes(), shapes)
     yield from _dtypes(draft, tensors)
-    yield from _packing(quantization, draft)
-
-
-def _quantization(tensors: Mapping[str, Tensor], model_dim: int | None) -> Quantization | None:
-    """How a checkpoint is quantized: told from matrices whose input is the model's width."""
-    norm = tensors.get("transformer.norm.weight")
-    width = norm.shape[0] if norm and len(norm.shape) == 1 else model_dim
-    if not width:
-        return None
-    group, bits = 0, Counter[int]()
-    for name, scales in tensors.items():
-        words = tensors.get(name.removesuffix("scales") + "weight")
-        reads_width = name.endswith(("qkv_proj.scales", "proj_1.scales", "embeddings.scales"))
-        if words is None or not reads_width or len(scales.shape) != 2 or len(words.shape) != 2:
-            continue
-        group = group or width // max(scales.shape[1], 1)
-        bits[words.shape[1] * 32 // width] += 1
-    return Quantization(group, bits) if group else None
-
-
-def _unpacked(
-    tensors: Mapping[str, Tensor], quantization: Quantization | None
-) -> dict[str, tuple[int, ...]]:
-    """Shapes of the parameters, with each quantized triple as the matrix that it stands for."""
-    shapes = {}
-    for name, tensor in tensors.items():
-        base, _, part = name.rpartition(".")
-        if part in ("scales", "biases") and f"{base}.weight" in tensors:
-            continue
-        scales = tensors.get(f"{base}.scales") if part == "weight" else None
-        shapes[name] = tensor.shape
-        if quantization and scales is not None and len(tensor.shape) == len(scales.shape) == 2:
-            shapes[name] = (tensor.shape[0], scales.shape[1] * quantization.group_size)
-    return shapes
+    yield from _packing(quantized.values(), draft)
 
 
 def _seen(shapes: Shapes) -> dict[str, Any]:
@@ -280,7 +254,7 @@ def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "()"
 
 
-def _dtypes(draft: Draft, tensors: Mapping[str, Tensor]) -> Iterator[Violation]:
+def _dtypes(draft: Draft, tensors: Mapping[str, Entry]) -> Iterator[Violation]:
     """The type of the values, where the file names one. Packed words have none of their own."""
     wanted = draft.values.get("torch_dtype")
     if wanted is None:
@@ -308,11 +282,11 @@ def _dtypes(draft: Draft, tensors: Mapping[str, Tensor]) -> Iterator[Violation]:
     )
 
 
-def _packing(quantization: Quantization | None, draft: Draft) -> Iterator[Violation]:
+def _packing(quantized: Collection[Packed], draft: Draft) -> Iterator[Violation]:
     """The quantization that the file names, against the one that the tensors have."""
     key = "quantization" if "quantization" in draft.foreign else "quantization_config"
     said = draft.foreign.get(key)
-    if quantization is None:
+    if not quantized:
         if isinstance(said, dict):
             yield Violation(
                 "ELM606",
@@ -321,20 +295,23 @@ def _packing(quantization: Quantization | None, draft: Draft) -> Iterator[Violat
                 f"remove {key}, or use the quantized checkpoint",
             )
         return
-    bits = quantization.bits.most_common(1)[0][0]
-    found = f"{bits} bits in groups of {quantization.group_size}"
+    bits, group = (
+        Counter(getattr(matrix, key) for matrix in quantized).most_common(1)[0][0]
+        for key in ("bits", "group_size")
+    )
+    found = f"{bits} bits in groups of {group}"
     if not isinstance(said, dict):
         yield Violation(
             "ELM606",
             (),
             f"the weights are quantized ({found}), but the config has no quantization",
-            f'add "quantization": {{"group_size": {quantization.group_size}, "bits": {bits}}} to '
+            f'add "quantization": {{"group_size": {group}, "bits": {bits}}} to '
             "the config.json; mlx-lm needs it to load them",
         )
         return
     # Entries for single layers may give them bits of their own.
     mixed = any(isinstance(value, dict) for value in said.values())
-    for name, value in (("group_size", quantization.group_size), ("bits", bits)):
+    for name, value in (("group_size", group), ("bits", bits)):
         if said.get(name) != value and not (mixed and name == "bits"):
             yield Violation(
                 "ELM606",

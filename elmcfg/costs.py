@@ -126,13 +126,16 @@ def layer_cost(layer: LayerShape, shape: Geometry) -> LayerCost:
     attention is ``(Q + 2K) * H * D`` for the fused QKV projection and ``Q * H * D`` for the output;
     the feed-forward is ``3 * F * D`` with a gate and ``2 * F * D`` without; the norms are
     ``2 * D``, and ``2 * H`` more with QK norm. The cache holds K keys and K values of H numbers.
+    A part that the layer has not costs nothing, its norm included; a matrix in its place is
+    ``D * D``, with the norm (``modeling_decilm.py`` of nvidia/Llama-3_1-Nemotron-51B-Instruct).
     """
     d, h = shape.model_dim, shape.head_dim
     q, kv, f = layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
     return LayerCost(
-        attention=(2 * q + 2 * kv) * h * d,
-        ffn=(3 if shape.ffn_with_glu else 2) * f * d,
-        norm=2 * d + (2 * h if shape.normalize_qk_projections else 0),
+        attention=d * d if layer.linear_attention else (2 * q + 2 * kv) * h * d,
+        ffn=d * d if layer.linear_ffn else (3 if shape.ffn_with_glu else 2) * f * d,
+        norm=(layer.has_attention + layer.has_ffn) * d
+        + (2 * h if shape.normalize_qk_projections and q else 0),
         kv_cache_bytes_per_token=2 * kv * h * KV_CACHE_DTYPE_BYTES,
     )
 

@@ -75,7 +75,7 @@ def compare(
             differing.append((i, {key: (one[key], other[key]) for key in LAYER_KEYS}))
     context = context_length or max(first.max_context_length, second.max_context_length)
     return Comparison(
-        keys={key: (a[key], b[key]) for key in a if a[key] != b[key]},
+        keys={key: (a.get(key), b.get(key)) for key in {**a, **b} if a.get(key) != b.get(key)},
         layers=tuple(differing),
         same_layers=max(depths) - len(differing),
         costs=tuple(

@@ -20,7 +20,7 @@ from elmcfg.config import Config, Schedule
 from elmcfg.diagnostics import Loc, Severity, Violation
 from elmcfg.invariants import HEAD_LISTS, MULTIPLIER_LISTS, violations_of
 from elmcfg.rules import advice_on
-from elmcfg.rules.draft import Draft
+from elmcfg.rules.draft import Draft, present
 
 # Keys that other programs put into a config.json and that say nothing about the shape.
 _FOREIGN_KEYS = frozenset(
@@ -65,15 +65,16 @@ _EXAMPLES = {
 
 
 def read_values(
-    values: Mapping[str, Any], *, lenient: bool = False
+    values: Mapping[str, Any], *, lenient: bool = False, model: type[Config] = Config
 ) -> tuple[Config | None, list[tuple[Violation, Severity]]]:
     """A config from plain values, and everything found in them: faults first, then advice.
 
     Args:
         values: Keys and values as a document holds them.
         lenient: Whether keys of other programs may stand among ours, as in a hub ``config.json``.
+        model: The class of the config.
     """
-    config, draft, broken = _read(values, lenient=lenient)
+    config, draft, broken = _read(values, lenient=lenient, model=model)
     found = _foreign_keys(values) if lenient else []
     broken += advice_on(draft)
     return config, found + [(v, CODES[v.code].severity) for v in broken]
@@ -85,7 +86,7 @@ def draft_of(values: Mapping[str, Any], *, lenient: bool = False) -> Draft:
 
 
 def _read(
-    values: Mapping[str, Any], *, lenient: bool
+    values: Mapping[str, Any], *, lenient: bool, model: type[Config] = Config
 ) -> tuple[Config | None, Draft, list[Violation]]:
     """A config where the values make one, what is usable of them, and every fault."""
     foreign: dict[str, Any] = {}
@@ -93,10 +94,10 @@ def _read(
         foreign = {key: value for key, value in values.items() if key not in Config.model_fields}
         values = {key: value for key, value in values.items() if key in Config.model_fields}
     try:
-        return Config.model_validate(values), Draft(_usable(values, ()), foreign), []
+        return model.model_validate(values), Draft(present(_usable(values, ())), foreign), []
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    draft = Draft(_usable(values, errors), foreign)
+    draft = Draft(present(_usable(values, errors)), foreign)
     broken = [e["ctx"]["violation"] for e in errors if e["type"] == "broken_rule"]
     if not broken:
         broken = [_field_violation(e) for e in errors] + violations_of(draft)

@@ -101,6 +101,9 @@ class LayerShape:
         ffn_multiplier: The multiplier asked for.
         effective_qkv_multiplier: ``num_query_heads * head_dim / model_dim``: what was got.
         effective_ffn_multiplier: ``ffn_dim / model_dim``: what was got.
+        linear_attention: Whether one square matrix stands in place of attention, which then has no
+            heads; never in an OpenELM.
+        linear_ffn: Whether one stands in place of the feed-forward, whose width is then 0.
     """
 
     index: int
@@ -111,6 +114,18 @@ class LayerShape:
     ffn_multiplier: float
     effective_qkv_multiplier: float
     effective_ffn_multiplier: float
+    linear_attention: bool = False
+    linear_ffn: bool = False
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether there is attention, or what stands in its place."""
+        return self.num_query_heads > 0 or self.linear_attention
+
+    @property
+    def has_ffn(self) -> bool:
+        """Whether there is a feed-forward, or what stands in its place."""
+        return self.ffn_dim > 0 or self.linear_ffn
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +149,11 @@ class Geometry:
     normalize_qk_projections: bool
     share_input_output_layers: bool
     layers: tuple[LayerShape, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every layer has heads and a feed-forward, as in every OpenELM."""
+        return all(layer.num_query_heads and layer.ffn_dim for layer in self.layers)
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of a checkpoint with this geometry.
@@ -193,9 +213,12 @@ def geometry(config: Config) -> Geometry:
         heads = tuple(query_heads(m, d, h, groups) for m in qkv_multipliers)
         kv_heads = tuple(q // groups for q in heads)
 
+    # Only a SparseConfig has layers without a part, and these.
+    linear = [getattr(config, f"linear_{part}", None) or () for part in ("attention", "ffn")]
     layers = []
     for i in range(n):
-        width = ffn_dim(ffn_multipliers[i], d, config.ffn_dim_divisor)
+        m = ffn_multipliers[i]
+        width = ffn_dim(m, d, config.ffn_dim_divisor) if m > 0 else 0
         effective = heads[i] * h / d
         layers.append(
             LayerShape(
@@ -207,6 +230,8 @@ def geometry(config: Config) -> Geometry:
                 ffn_multiplier=ffn_multipliers[i],
                 effective_qkv_multiplier=effective,
                 effective_ffn_multiplier=width / d,
+                linear_attention=i in linear[0],
+                linear_ffn=i in linear[1],
             )
         )
     return Geometry(

@@ -23,7 +23,7 @@ from elmcfg.rules import (
     query_heads_disagree,
     schedule_without_control_points,
 )
-from elmcfg.rules.draft import HEAD_LISTS, MULTIPLIER_LISTS, Draft, Values
+from elmcfg.rules.draft import HEAD_LISTS, MULTIPLIER_LISTS, Draft, Values, present
 
 __all__ = ["HEAD_LISTS", "MULTIPLIER_LISTS", "RULES", "Values", "violations", "violations_of"]
 
@@ -40,7 +40,7 @@ RULES: tuple[Check, ...] = (
 
 def violations(values: Values) -> list[Violation]:
     """Every broken cross-field rule, in the order of :data:`RULES`."""
-    return violations_of(Draft(values))
+    return violations_of(Draft(present(values)))
 
 
 def violations_of(draft: Draft) -> list[Violation]:

@@ -28,7 +28,8 @@ def diagnose(
         weights: A checkpoint to hold against it: a ``*.safetensors`` file, an index of shards, or
             a folder with either.
     """
-    asked = targets or weights is not None
+    # What other programs and checkpoints say of an OpenELM says nothing of other families.
+    asked = (targets or weights is not None) and document.family is None
     sound = document.data is not None and not document.diagnostics
     # Told from the schema, without the models.
     if sound and not asked and is_clean(document.data or {}):
@@ -51,10 +52,11 @@ def _on_request(
         as_json = document.format is Format.JSON
         yield from portability.violations(config, targets, given, as_json=as_json)
     if weights is not None:
+        from elmcfg import comparison
         from elmcfg.findings import draft_of
-        from elmcfg.weights import violations
 
-        yield from violations(draft_of(given, lenient=document.format is Format.JSON), weights)
+        draft = draft_of(given, lenient=document.format is Format.JSON)
+        yield from comparison.check(draft, weights)
 
 
 def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
@@ -65,7 +67,12 @@ def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
         # Imported here: a clean document is told from its schema, without the models.
         from elmcfg.findings import read_values
 
-        config, found = read_values(document.data, lenient=document.format is Format.JSON)
+        if document.family is None:
+            config, found = read_values(document.data, lenient=document.format is Format.JSON)
+        else:
+            from elmcfg.layers import SparseConfig
+
+            config, found = read_values(document.data, model=SparseConfig)
         findings += [_placed(v, severity, document) for v, severity in found]
     if has_errors(findings):
         config = None
@@ -114,15 +121,15 @@ def _placed(violation: Violation, severity: Severity, document: Document) -> Dia
     of_key = whole or violation.code == "ELM102"
     related = []
     for place, label in violation.related:
-        span = document.span(place)
+        span = document.span(document.place(place))
         if span is not None:
             related.append((span, label))
     return Diagnostic(
         path=document.path,
-        span=document.span(loc, of_key=of_key),
+        span=document.span(document.place(loc), of_key=of_key),
         code=violation.code,
         severity=severity,
-        loc=loc,
+        loc=document.place(loc),
         message=violation.message,
         help=violation.help,
         label=violation.label,

@@ -6,11 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elmcfg.document import Document, Format, decode, read_bytes, unreadable
+from elmcfg.document import Document, Format, decode, read_bytes, refused, unreadable
 from elmcfg.document.tree import MAX_BYTES
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -210,20 +210,43 @@ def _read_checkpoint(path: Path, shown: str) -> Document:
 
 
 def translated(document: Document) -> Document:
-    """A config of another family in the vocabulary of this one; any other document as it is."""
-    if document.data is None or "num_hidden_layers" not in document.data:
+    """A config in another vocabulary in this one's; any other document as it is."""
+    given = document.data
+    if given is None or not {"num_hidden_layers", "model"} & given.keys():
         return document
-    from elmcfg.formats import families
+    from elmcfg.formats import corenet, families
 
-    name = families.family(document.data)
+    if corenet.is_corenet(given):
+        return _of_corenet(document, given)
+    name = families.family(given)
     if name is None:
         return document
     try:
-        values = families.values(document.data)
+        values = families.values(given)
     except families.FamilyError as error:
-        return unreadable(document.path, str(error), "see 'elmcfg show --help' for what is read")
-    assumed = ("initializer_range",)
-    return Document(document.path, "", Format.YAML, values, [], assumed, name)
+        remedy = "see 'elmcfg show --help' for what is read"
+        problem = refused(document, error.loc, str(error), remedy)
+        return replace(document, data=None, diagnostics=[problem], family=name)
+    return replace(
+        document,
+        data=values,
+        assumed=("initializer_range",),
+        family=name,
+        place=lambda loc: families.place(given, loc),
+    )
+
+
+def _of_corenet(document: Document, given: Mapping[str, Any]) -> Document:
+    from elmcfg.formats import corenet
+
+    try:
+        values = corenet.values(given, document.text)
+    except corenet.CoreNetError as error:
+        remedy = "name a file that 'elmcfg convert --to corenet' wrote, or the variant itself"
+        return replace(
+            document, data=None, diagnostics=[refused(document, error.loc, str(error), remedy)]
+        )
+    return replace(document, data=values, assumed=corenet.UNTOLD, place=corenet.place)
 
 
 def is_folder(path: str) -> bool:

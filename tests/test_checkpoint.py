@@ -148,6 +148,14 @@ def test_lying_safetensors_headers(run: Run, tmp_path: Path, header: Any, messag
     assert message in outcome.err
 
 
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04 a pickle that is longer"])
+def test_files_of_something_else(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / SINGLE
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        checkpoint.read(file)
+
+
 @pytest.mark.parametrize("length", [0, 1, 2**63, 2**64 - 1, 100])
 def test_lengths_that_lie(tmp_path: Path, length: int) -> None:
     file = tmp_path / SINGLE
@@ -317,6 +325,15 @@ _ENTRIES = st.fixed_dictionaries(
         "data_offsets": st.lists(st.integers(-1, 2**64), max_size=3) | _JSON,
     },
 )
+
+
+@_FUZZ
+@given(content=st.binary(max_size=200))
+def test_any_safetensors_bytes(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "fuzz.safetensors"
+    file.write_bytes(content)
+    with contextlib.suppress(CheckpointError):
+        checkpoint.read(file)
 
 
 @_FUZZ

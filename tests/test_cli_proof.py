@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from conftest import Run
 
-from elmcfg.formats import folder
+from elmcfg.proof import Child
 
 ROOT = Path(__file__).parent.parent
 TINY = (ROOT / "variants/tiny.yaml").read_text()
@@ -156,6 +156,32 @@ class TestSave:
         ours = elmcfg.build(elmcfg.load("tiny"), dtype=dtype, seed=3)
         assert mx.array_equal(theirs(tokens), ours(tokens)).item()
 
+    def test_it_is_the_folder_that_convert_writes(self, run: Run, tmp_path: Path) -> None:
+        tokenizer = tmp_path / "tokenizer.model"
+        tokenizer.write_bytes(b"\x0a\x05\x0a\x03<s>")
+        given = ["--dtype", "float32", "--tokenizer", str(tokenizer)]
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        proven, converted = tmp_path / "a" / "m", tmp_path / "b" / "m"
+        assert run("build-and-run", "tiny", "--save", str(proven), *given).code == 0
+        assert run("convert", "tiny", str(converted), *given).code == 0
+        names = [file.name for file in sorted(proven.iterdir())]
+        assert names == [file.name for file in sorted(converted.iterdir())]
+        assert {"tokenizer.model", "tokenizer_config.json"} <= set(names)
+        for name in names:
+            assert (proven / name).read_bytes() == (converted / name).read_bytes(), name
+
+    def test_who_would_read_another_model_is_said(self, run: Run, tmp_path: Path) -> None:
+        done = run("build-and-run", "lws-18l-crown", "--shapes-only", "--save", str(tmp_path / "m"))
+        assert "warning: hf" in done.err
+
+    def test_a_tokenizer_that_is_not_there(self, run: Run, tmp_path: Path) -> None:
+        save = ["--save", str(tmp_path / "m"), "--tokenizer", str(tmp_path / "x")]
+        done = run("build-and-run", "tiny", *save)
+        assert (done.code, "no such tokenizer" in done.err) == (1, True)
+        assert list(tmp_path.iterdir()) == []
+        assert run("build-and-run", "tiny", *save[2:]).code == 2
+
     def test_the_card_has_a_row_per_layer(self, run: Run, tmp_path: Path) -> None:
         run("build-and-run", "tiny", "--save", str(tmp_path / "m"), "-q")
         card = (tmp_path / "m" / "README.md").read_text()
@@ -188,10 +214,13 @@ class TestSave:
     def test_a_disk_that_fills_up_on_the_way_leaves_nothing(
         self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(folder: Path, config: object, name: str) -> None:
+        def full(
+            child: Child, config: object, options: object, place: Path, *_: Any, **__: Any
+        ) -> None:
+            (place / "model.safetensors").write_text("half")
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(folder, "write_texts", full)
+        monkeypatch.setattr(Child, "save", full)
         done = run("build-and-run", "tiny", "--save", str(tmp_path / "m"))
         assert done.code == 1
         assert "cannot be written: No space left on device" in done.err

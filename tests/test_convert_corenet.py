@@ -1,6 +1,7 @@
 """CoreNet's recipe, expanded by the published rule; and what it cannot say."""
 
 import ast
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,21 +94,11 @@ def test_corenet_makes_the_same_lists(
     assert theirs.ffn_widths == [layer.ffn_dim for layer in shape]
 
 
-UNROUNDED = {
-    "num_query_heads": None,
-    "num_kv_heads": None,
-    "qkv_multipliers": [0.8],
-    "ffn_multipliers": [0.5, 4.0],
-    "schedule": {"decimals": None},
-}
-
-
 @pytest.mark.parametrize(
     ("source", "changes", "reason"),
     [
         ("lws-18l-crown", {}, "query heads follow none"),
         ("lws-18l-framed", {}, "query heads follow none"),
-        ("openelm-270m", UNROUNDED, "FFN widths follow none"),
         ("openelm-270m", {"rms_norm_eps": 1e-5}, "rms_norm_eps"),
         ("openelm-270m", {"ffn_multipliers": [0.5, 4.0, 0.5]}, "FFN widths follow none"),
     ],
@@ -122,3 +113,70 @@ def test_nothing_is_written_then(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "mine.yaml"
     assert run("convert", "lws-18l-crown", str(target), "--to", "corenet").code == 1
     assert not target.exists()
+
+
+TRAINING = """
+dataset:
+  language_modeling: {sequence_length: &length 2048}
+model:
+  language_modeling:
+    name: "general_gpt"
+    general_gpt:
+      model_name: "OpenELM-3B"
+      vocab_size: 32128
+      max_context_length: *length
+      padding_index: 32000
+optim: {name: adamw}
+"""
+
+
+def test_a_training_config_of_a_released_model_is_read(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "openelm_3B.yaml"
+    file.write_text(TRAINING)
+    read, released = elmcfg.load(file), elmcfg.load("openelm-3b")
+    assert geometry(read).layers == geometry(released).layers
+    assert elmcfg.cost(read).parameters.total == 3_037_040_640
+    outcome = run("show", str(file))
+    assert (outcome.code, "torch_dtype bfloat16" in outcome.err) == (0, True)
+
+
+BROKEN: list[tuple[str, str, str, str]] = [
+    ("OpenELM-3B", "gpt-9", "recipe of 'gpt-9' is in CoreNet's code", '"gpt-9"'),
+    ("32128", "-1", "vocab_size is -1", "-1"),
+    ("*length", "[1]", "max_context_length is [1]", "[1]"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "message", "place"), BROKEN)
+def test_what_is_wrong_with_it_has_its_place(
+    run: Run, tmp_path: Path, before: str, after: str, message: str, place: str
+) -> None:
+    file = tmp_path / "train.yaml"
+    file.write_text(TRAINING.replace(before, after))
+    outcome = run("validate", str(file), "--format", "json", "--fix")
+    (found,) = json.loads(outcome.out)["diagnostics"]
+    assert message in found["message"]
+    line = file.read_text().splitlines()[found["line"] - 1]
+    assert line[found["column"] - 1 : found["end_column"] - 1] == place
+    assert file.read_text() == TRAINING.replace(before, after)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("head_dim=64", "head_dim=open('owned', 'w').write('x')"),
+        ("head_dim=64", "head_dim=64)(("),
+        ("head_dim=64", "experts=64"),
+        ("head_dim=64", "**{'head_dim': 64}"),
+    ],
+)
+def test_the_recipe_is_read_and_never_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("mine.yaml")
+    file.write_text(dump(elmcfg.load("openelm-270m"), "mine").replace(*change))
+    outcome = run("show", str(file))
+    assert outcome.code == 1
+    assert "the entry of 'mine' in the comment" in outcome.err
+    assert not Path("owned").exists()

@@ -125,7 +125,7 @@ LACKS: list[tuple[dict[str, Any], str]] = [
     (DECI | {"num_attention_heads": 0}, "num_attention_heads is 0"),
     (DECI | {"model_type": "gemma3n_text"}, "model_type 'gemma3n_text' are not read"),
     (DECI | {"attention_bias": True}, "biases"),
-    (NAS | {"block_configs": [block(8, 1.0, no_op=True)] * 4}, "layer 0 has no feed-forward"),
+    (NAS | {"block_configs": [block(8, 1.0, moe={"num_local_experts": 8})] * 4}, "has experts"),
     (NAS | {"block_configs": [block(7, 1.0)] * 4}, "not in groups of 7"),
     (NAS | {"block_configs": [block(8, None)] * 4}, "ffn_mult is None"),
     (NAS | {"block_configs": [3] * 4}, "no attention and ffn"),
@@ -145,6 +145,110 @@ def test_what_is_missing_or_cannot_be_said(
     outcome = run("show", written(tmp_path, config))
     assert outcome.code == 1
     assert message.split("'")[0] in outcome.err
+
+
+REPLACED = {"replace_with_linear": True}
+SPARSE = NAS | {
+    "hidden_size": 512,
+    "num_attention_heads": 8,
+    "num_hidden_layers": 6,
+    "block_configs": [
+        block(2, 1.0),
+        block(2, 1.0) | {"attention": {"no_op": True, "n_heads_in_group": None}},
+        block(4, None, no_op=True),
+        block(2, None, **REPLACED) | {"attention": {"no_op": True}},
+        block(8, 0.5) | {"attention": REPLACED},
+        block(2, 1.0) | {"attention": {"no_op": True}, "ffn": {"no_op": True}},
+    ],
+}
+
+
+def test_layers_without_a_part_cost_what_they_cost_in_mlx_lm(run: Run, tmp_path: Path) -> None:
+    """mlx-lm's own model of the family has as many parameters, by layer and in all."""
+    utils = pytest.importorskip("mlx.utils")
+    theirs = pytest.importorskip("mlx_lm.models.nemotron-nas")
+    model = theirs.Model(theirs.ModelArgs.from_dict(json.loads(json.dumps(SPARSE))))
+    shown = json.loads(run("show", written(tmp_path, SPARSE), "--format", "json").out)
+    by_layer = [
+        sum(value.size for _, value in utils.tree_flatten(layer.parameters()))
+        for layer in model.model.layers
+    ]
+    assert [layer["parameters"] for layer in shown["layers"]] == by_layer
+    total = sum(value.size for _, value in utils.tree_flatten(model.parameters()))
+    assert shown["cost"]["parameters"]["total"] == total
+    assert [layer["num_query_heads"] for layer in shown["layers"]] == [8, 0, 8, 0, 0, 0]
+    assert [layer["num_kv_heads"] for layer in shown["layers"]] == [4, 0, 2, 0, 0, 0]
+    # 2/3 of 512 is 341, and of 256 it is 170.
+    assert [layer["ffn_dim"] for layer in shown["layers"]] == [512, 512, 0, 0, 256, 0]
+    assert shown["cost"]["kv_cache_bytes_per_token"] == 2 * 2 * 64 * (4 + 2)
+    assert shown["recipe"] is None
+    assert shown["config"]["num_kv_heads"] == [4, 0, 2, 0, 0, 0]
+
+
+def test_what_such_layers_are_is_said(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, SPARSE)
+    shown = run("show", file).out
+    for line in (
+        "no attention: layers 1, 3 and 5",
+        "one linear map of 512x512 instead of attention: layer 4",
+        "no feed-forward: layers 2 and 5",
+        "one linear map of 512x512 instead of a feed-forward: layer 3",
+    ):
+        assert line in shown
+    assert run("validate", file).code == 0
+    assert run("show", file, "tiny").code == 0
+    assert "kv from 0" in run("diff", file, "tiny").out
+    compared = json.loads(run("diff", file, "tiny", "--format", "json").out)
+    assert compared["layers"][1][1]["num_query_heads"] == [0, 4]
+    assert json.loads(run("diff", file, file, "--format", "json").out)["same"]
+    outcome = run("build-and-run", file)
+    assert (outcome.code, "only show, diff and validate" in outcome.err) == (1, True)
+
+
+def test_newer_blocks_name_their_sizes(tmp_path: Path) -> None:
+    """As modelopt's Puzzletron writes them."""
+    blocks = [
+        {"attention": {"num_key_value_heads": 4}, "ffn": {"intermediate_size": 1000}},
+        {"attention": {"no_op": True}, "ffn": {"intermediate_size": 24}},
+    ]
+    told = values(NAS | {"num_hidden_layers": 2, "block_configs": blocks})
+    assert told["num_kv_heads"] == [4, 0]
+    assert [m * 8192 for m in told["ffn_multipliers"]] == [1000, 24]
+
+
+def wrong_group(config: dict[str, Any]) -> dict[str, Any]:
+    blocks = [*config["block_configs"]]
+    blocks[2] = block(7, 1.0)
+    return config | {"block_configs": blocks}
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "pointer", "text"),
+    [
+        (wrong_group(NAS), "ELM001", "/block_configs/2/attention/n_heads_in_group", "7"),
+        (DECI | {"num_key_value_heads_per_layer": [4, 3, 1, 4]}, "ELM203", None, "8"),
+        (DECI | {"vocab_size": "many"}, "ELM001", "/vocab_size", '"many"'),
+        (DECI | {"rope_theta": -3.0}, "ELM207", "/rope_theta", "-3.0"),
+        (LLAMA | {"per_layer_config": {"1": {"intermediate_size": 0}}}, "ELM001",
+         "/per_layer_config/1/intermediate_size", "0"),
+        (LLAMA | {"per_layer_config": {"1": {"num_key_value_heads": 3}}}, "ELM203",
+         "/num_attention_heads", "8"),
+    ],
+)  # fmt: skip
+def test_findings_have_their_place_in_the_file(
+    run: Run, tmp_path: Path, config: dict[str, Any], code: str, pointer: str | None, text: str
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config, indent=2))
+    lines = file.read_text().splitlines()
+    outcome = run("validate", str(file), "--format", "json", "--ignore", "ELM409")
+    (found,) = json.loads(outcome.out)["diagnostics"]
+    assert found["code"] == code
+    assert found["pointer"] == (pointer or "/num_attention_heads")
+    cut = lines[found["line"] - 1][found["column"] - 1 : found["end_column"] - 1]
+    assert cut == text
+    assert run("validate", str(file), "--fix").code == 1
+    assert file.read_text().splitlines() == lines
 
 
 def test_without_kv_heads_every_query_head_has_its_own() -> None:

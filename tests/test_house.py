@@ -13,7 +13,7 @@ PACKAGE = Path(elmcfg.__file__).parent
 
 # Which rooms a room may import, besides itself; CONTRIBUTING.md says why.
 PURE = {"diagnostics", "codes", "schedule", "geometry", "roundings", "rules", "invariants"}
-PURE |= {"config", "costs"}
+PURE |= {"config", "costs", "layers"}
 READING = {"document", "sources", "quick", "findings", "linter"}
 CHECKING = {"codes", "diagnostics", "document", "sources", "linter", "settings"}
 MAY_IMPORT = {
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "rules": {"diagnostics", "geometry", "roundings", "schedule"},
     "invariants": {"diagnostics", "rules"},
     "config": {"geometry", "invariants", "schedule"},
+    "layers": {"config"},
     "costs": {"geometry"},
     "folders": set(),
     "sources": {"document", "folders", "formats"},
@@ -42,11 +43,10 @@ MAY_IMPORT = {
         "schedule",
         "rules",
     },
-    "weights": {"comparison", "diagnostics"},
-    "comparison": {"diagnostics", "geometry", "roundings", "rules", "weights"},
+    "comparison": {"diagnostics", "formats", "geometry", "roundings", "rules"},
     "quick": {"diagnostics", "invariants", "rules", "sources"},
     "findings": PURE,
-    "linter": PURE | READING | {"portability", "weights"},
+    "linter": PURE | READING | {"comparison", "portability"},
     "manual": {"codes", "document", "rules"},
     "schema": {"config", "document", "search", "sources"},
     "units": set(),
@@ -66,12 +66,14 @@ MAY_IMPORT = {
         "geometry",
         "infer",
         "model",
+        "portability",
+        "roundings",
         "schedule",
     },
     "strategies": {"config", "schedule"},
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
-    "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
+    "proof": {"backend", "config", "conversion", "costs", "formats", "geometry", "model"},
     "doctor": {"backend", "proof"},
     "render": {
         "codes",

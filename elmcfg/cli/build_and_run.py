@@ -73,6 +73,10 @@ def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     help="Write the proven model, with random weights, as a folder that mlx-lm loads.",
 )  # fmt: skip
 @click.option(
+    "--tokenizer", type=click.Path(path_type=Path), metavar="PATH",
+    help="With --save: a tokenizer.model (SentencePiece), or a folder with a tokenizer.",
+)  # fmt: skip
+@click.option(
     "--list-checks", is_flag=True, is_eager=True, expose_value=False, callback=_list_checks,
     help="Show the checks and what each proves.",
 )  # fmt: skip
@@ -84,6 +88,7 @@ def command(
     quiet: bool,
     timeout: float,
     folder: Path | None,
+    tokenizer: Path | None,
     **options: Any,
 ) -> None:
     """Build the MLX model of a config with random weights, run it, and prove it.
@@ -106,7 +111,9 @@ def command(
 
     Exit codes: 0 proven, 1 not proven or does not fit, 2 called wrongly.
     """
-    job = Job(_options(options), timeout, folder, format_ == "json", quiet)
+    if tokenizer is not None and folder is None:
+        raise click.UsageError("--tokenizer goes with --save DIR")
+    job = Job(_options(options), timeout, folder, tokenizer, format_ == "json", quiet)
     if not sources:
         raise click.UsageError("name at least one file, folder or shipped variant")
     if is_many(sources):
@@ -125,6 +132,7 @@ class Job:
     options: Options
     timeout: float
     folder: Path | None
+    tokenizer: Path | None
     as_json: bool
     quiet: bool
 
@@ -160,12 +168,12 @@ def _proven(config: Config, job: Job, child: Child) -> Report:
             return child.prove(config, job.options, timeout=job.timeout, progress=show)
         from elmcfg.proof.saving import save
 
-        with save(config, job.options, job.folder, child, job.timeout) as write:
+        saving = save(config, job.options, job.folder, child, job.timeout, job.tokenizer)
+        with saving as write:
             report = child.prove(config, job.options, timeout=job.timeout, progress=show)
-            if report.passed:
-                write()
+            remarks = write() if report.passed else []
         if report.passed:
-            note(f"elmcfg: wrote {job.folder}")
+            note("\n".join([f"elmcfg: wrote {job.folder}", *remarks]))
         return report
     except BrokenPipeError:  # The reader of our output has gone.
         raise

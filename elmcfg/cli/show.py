@@ -56,7 +56,8 @@ def command(
 ) -> None:
     """Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
 
-    Configs of DeciLM, Nemotron-NAS and transformers' per_layer_config are shown too.
+    Configs of DeciLM, Nemotron-NAS and transformers' per_layer_config are shown too; a layer
+    without attention has 0 heads there, one without a feed-forward the width 0.
 
     Multipliers are shown as asked → as got where rounding moved them. Σ weights and Σ kv are the
     bytes of all layers so far, the embedding table included. Several configs are drawn side by
@@ -103,7 +104,8 @@ def _one(source: str, config: Config, spent: Cost) -> None:
     say("\n" + table)
     if not tables.has_bars(shape, spent, columns):
         say("\n" + charts.side_by_side([config.name or source], [shape], style, columns))
-    say("\n" + style("recipe", "bold") + "\n" + tables.inference(infer(config)))
+    recipe = tables.inference(infer(config)) if shape.is_whole else tables.gaps(shape)
+    say("\n" + style("recipe" if shape.is_whole else "layers", "bold") + "\n" + recipe)
     say("\n" + tables.costs(spent, config.torch_dtype, style, columns))
 
 
@@ -112,7 +114,7 @@ def _json(configs: list[Config], spent: list[Cost], bounds: list[Roofline] | Non
         values.shown(config, geometry(config), c) for config, c in zip(configs, spent, strict=True)
     ]
     for one, config in zip(shown, configs, strict=True):
-        one["recipe"] = values.inference(infer(config))
+        one["recipe"] = values.inference(infer(config)) if geometry(config).is_whole else None
     for one, bound in zip(shown, bounds or (), strict=False):
         one["roofline"] = values.roofline(bound)
     say(values.text(shown[0] if len(shown) == 1 else {"configs": shown}))

@@ -145,16 +145,13 @@ def _folder(
     from elmcfg.conversion import hub
     from elmcfg.formats.folder import new_folder
 
-    remarks: list[str] = []
-    if form == "hub":
-        config, remarks = hub.with_recipe(config)
     tokenizer = () if options.tokenizer is None else hub.tokenizer_files(options.tokenizer)
     config, weights = _weights(config, checkpoint, options)
-    named = config if config.name else config.model_copy(update={"name": target.resolve().name})
-    needed = hub.nbytes(named, weights.shapes)
+    config = hub.prepared(config, target, form)
+    needed = hub.nbytes(config, weights.shapes)
     with new_folder(target, needed, replace=options.overwrite) as place:
-        hub.write(place, named, weights, tokenizer, options.shard_bytes)
-    return [f"weights: {weights.origin}", *remarks]
+        hub.write(place, config, weights, tokenizer, options.shard_bytes)
+    return [f"weights: {weights.origin}", *hub.warnings(config, form)]
 
 
 def _gguf(

@@ -30,17 +30,35 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 
 
-def with_recipe(config: Config) -> tuple[Config, list[str]]:
-    """The same model with the recipe for its heads, which the hub's code wants, and warnings."""
+def with_recipe(config: Config) -> Config:
+    """The same model with the recipe for its heads, which the hub's code wants, if there is one."""
     found = end_points(config)
     if isinstance(found, str):
-        return config, [
-            "transformers would not build this model: the hub's code makes the query heads from "
-            f"two end points, and {found}; mlx-lm reads the lists"
-        ]
+        return config
     recipe = {"qkv_multipliers": found.qkv, "num_gqa_groups": found.queries_per_kv_head}
     # Resolved first: the schedule's other options would be read into the recipe.
-    return resolve(config).model_copy(update=recipe), []
+    return resolve(config).model_copy(update=recipe)
+
+
+def prepared(config: Config, target: Path, form: str) -> Config:
+    """The config as a folder has it: with the recipe that the hub's code wants, and with a name."""
+    if form == "hub":
+        config = with_recipe(config)
+    return config if config.name else config.model_copy(update={"name": target.resolve().name})
+
+
+def warnings(config: Config, form: str) -> list[str]:
+    """What the readers of a folder would build that is not this model.
+
+    Args:
+        config: As it is written.
+        form: ``hub``, which transformers and mlx-lm read, or ``mlx-lm``.
+    """
+    from elmcfg import portability
+
+    readers = ("hf", "mlx-lm") if form == "hub" else ("mlx-lm",)
+    found = portability.violations(config, readers, {}, as_json=False)
+    return [f"warning: {v.message} ({v.help})" for v in found if v.help]
 
 
 def nbytes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -56,7 +74,7 @@ def write(
 
     Args:
         place: The folder, which is there.
-        config: Its ``torch_dtype`` is what the weights are written in.
+        config: As :func:`prepared`; its ``torch_dtype`` is what the weights are written in.
         weights: Of the same model.
         tokenizer: Files to copy.
         shard_bytes: Most bytes of weights in a file.

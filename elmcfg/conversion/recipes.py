@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from elmcfg.geometry import geometry
 from elmcfg.infer import Exactness, Fit, infer
+from elmcfg.roundings import Line, ffn_line, heads_line
 from elmcfg.schedule import RELEASED_DECIMALS
 
 if TYPE_CHECKING:
@@ -36,10 +38,21 @@ def end_points(config: Config) -> EndPoints | str:
             f"layer {found.differing_kv[0]} has another number of query heads per KV head than "
             f"{found.queries_per_kv_head}"
         )
-    if not _is_plain(found.qkv):
+    shape, groups = geometry(config), found.queries_per_kv_head
+    heads = [layer.num_query_heads for layer in shape.layers]
+    qkv = _points(found.qkv, heads_line(heads, shape.model_dim, shape.head_dim, groups))
+    if qkv is None:
         return f"its query heads follow none ({_said(found.qkv)})"
-    ffn = found.ffn.points if _is_plain(found.ffn) else None
-    return EndPoints(found.qkv.points, found.queries_per_kv_head, ffn)
+    widths = [layer.ffn_dim for layer in shape.layers]
+    ffn = _points(found.ffn, ffn_line(widths, shape.model_dim, config.ffn_dim_divisor))
+    return EndPoints(qkv, groups, ffn)
+
+
+def _points(fit: Fit, line: Line) -> tuple[float, ...] | None:
+    """The recipe itself where it is of this kind, or another that makes the same sizes."""
+    if _is_plain(fit):
+        return fit.points
+    return line.points if line.departure is None else None
 
 
 def _is_plain(fit: Fit) -> bool:

@@ -89,7 +89,7 @@ def cut_weights(weights: Weights, big: Config, cut: Cut) -> Weights:
 
     dtypes = {name: weights.dtypes[_source_of(name, pairs)] for name in shapes}
     chosen = ", ".join(str(source) for source in sources)
-    return Weights(dtypes, shapes, read, f"{weights.origin}, cut: layers {chosen}")
+    return Weights(dtypes, shapes, read, f"{weights.origin}, cut: layers {chosen}", weights.dtype)
 
 
 def _named(index: int, tensor: str) -> str:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmcfg.formats import gguf, safetensors
+from elmcfg.formats import gguf, mlx_quantized, safetensors
+from elmcfg.formats.mlx_quantized import Packed
 from elmcfg.formats.safetensors import CheckpointError, Entry
 from elmcfg.geometry import geometry
 
@@ -31,6 +32,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
+    "U32": np.dtype("<u4"),
 }
 _BLOCK, _BLOCK_BYTES = 32, 34
 _PIECE = 2**20
@@ -49,19 +51,15 @@ class Weights:
         shapes: Shape of each tensor.
         read: The values of a tensor; to be called once for each.
         origin: Where they come from, in words.
+        dtype: What a config calls the dtype of most matrices; of quantized ones, that of their
+            scales.
     """
 
     dtypes: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
     read: Callable[[str], Array]
     origin: str
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of most matrices, as a config names it."""
-        of_matrices = Counter(self.dtypes[n] for n, shape in self.shapes.items() if len(shape) == 2)
-        names = {short: name for name, short in DTYPES.items()}
-        return names[of_matrices.most_common(1)[0][0]]
+    dtype: str = "float32"
 
 
 def random(config: Config, *, seed: int = 0) -> Weights:
@@ -81,6 +79,7 @@ def random(config: Config, *, seed: int = 0) -> Weights:
         shapes,
         random_arrays(config, dtype=config.torch_dtype, seed=seed),
         f"random weights of seed {seed}",
+        config.torch_dtype,
     )
 
 
@@ -95,29 +94,61 @@ def of_file(path: Path, config: Config) -> Weights:
         CheckpointError: If it cannot be read.
         ConversionError: If it is another model's, or in a form that is not read.
     """
+    quantized: Mapping[str, Packed] = {}
     if path.suffix.lower() == ".gguf":
         parts = gguf.entries(gguf.read_header(path))
+        shapes = {
+            name: (sum(e.shape[0] for e in entries), *entries[0].shape[1:])
+            for name, entries in parts.items()
+        }
     else:
-        parts = {name: (entry,) for name, entry in safetensors.read_headers(path).items()}
-    shapes = {
-        name: (sum(e.shape[0] for e in entries), *entries[0].shape[1:])
-        for name, entries in parts.items()
-    }
+        headers = safetensors.read_headers(path)
+        quantized = mlx_quantized.packed(headers, config.model_dim)
+        shapes = mlx_quantized.shapes(headers, quantized)
+        parts = {name: _parts(name, headers, quantized, path) for name in shapes}
     expected = geometry(config).tensor_shapes()
     _hold(shapes, expected, path)
-    readable = {*_NUMPY, "Q8_0"}
-    strange = [name for name, entries in parts.items() if entries[0].dtype not in readable]
-    if strange:
-        dtype = parts[strange[0]][0].dtype
-        raise ConversionError(f"{path}: {strange[0]} is {dtype}; F32, F16, BF16 and Q8_0 are read")
+    dtypes = {name: parts[name][-1].dtype for name in expected}
+    readable = {*DTYPES.values(), "Q8_0"}
+    strange = next((name for name, dtype in dtypes.items() if dtype not in readable), None)
+    if strange is not None:
+        raise ConversionError(
+            f"{path}: {strange} is {dtypes[strange]}; F32, F16, BF16, Q8_0 and MLX's affine "
+            "quantization are read"
+        )
 
     def read(name: str) -> Array:
+        if name in quantized:
+            return _dequantized(parts[name], quantized[name])
         arrays = [_values(entry) for entry in parts[name]]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
-    stored = {name: parts[name][0].dtype for name in expected}
-    dtypes = {name: dtype if dtype in _NUMPY else "F32" for name, dtype in stored.items()}
-    return Weights(dtypes, expected, read, str(path))
+    most = Counter(dtypes[name] for name, shape in expected.items() if len(shape) == 2)
+    usual = next((name for name, short in DTYPES.items() if short == most.most_common(1)[0][0]), "")
+    wide = {n: "F32" for n, dtype in dtypes.items() if n in quantized or dtype == "Q8_0"}
+    return Weights(dtypes | wide, expected, read, str(path), usual or "float32")
+
+
+def _parts(
+    name: str, headers: Mapping[str, Entry], quantized: Mapping[str, Packed], path: Path
+) -> tuple[Entry, ...]:
+    """The tensors that a parameter is stored in: words, biases and scales of a quantized one."""
+    if name not in quantized:
+        return (headers[name],)
+    base, bits = name.removesuffix("weight"), quantized[name].bits
+    words, scales, biases = (headers.get(base + n) for n in ("weight", "scales", "biases"))
+    if words is None or scales is None or biases is None or words.dtype != "U32":
+        raise ConversionError(
+            f"{path}: {name} has no biases and 32-bit words; of MLX's quantizations only the "
+            "affine one is read"
+        )
+    rows, columns = quantized[name].shape
+    fits = words.shape == (rows, columns * bits // 32) and columns * bits % 32 == 0
+    if not fits or bits not in range(2, 9) or biases.shape != scales.shape:
+        raise ConversionError(f"{path}: the words, scales and biases of {name} do not fit")
+    if biases.dtype != scales.dtype:
+        raise ConversionError(f"{path}: the scales and biases of {name} have different dtypes")
+    return words, biases, scales
 
 
 def _hold(
@@ -130,11 +161,10 @@ def _hold(
         return
     name = wrong[0]
     got, wanted = shapes.get(name, "none"), expected.get(name, "none")
-    packed = "; it is quantized, which is not read" if name + ".scales" in shapes else ""
     more = f", and {len(wrong) - 1:,} tensors more" if len(wrong) > 1 else ""
     raise ConversionError(
         f"{path}: the weights are not this config's: {name} has shape {got}, the config wants "
-        f"{wanted}{more}{packed}"
+        f"{wanted}{more}"
     )
 
 
@@ -150,6 +180,29 @@ def _values(entry: Entry) -> Array:
         return _unblocked(raw).reshape(entry.shape)
     values: Array = raw.view(_NUMPY[entry.dtype])
     return values.reshape(entry.shape)
+
+
+def _dequantized(parts: tuple[Entry, ...], matrix: Packed) -> Array:
+    """``scale * value + bias`` of each group, in float32.
+
+    The values of a row follow each other bit by bit, the lowest first, also where their bits do not
+    divide 32 (ml-explore/mlx, ``quantized.cpp``).
+    """
+    words, biases, scales = (_values(part) for part in parts)
+    values = np.empty(matrix.shape, np.float32)
+    powers = (1 << np.arange(matrix.bits)).astype(np.uint8)
+    step = max(1, _PIECE // matrix.shape[1])
+    for start in range(0, matrix.shape[0], step):
+        rows = slice(start, start + step)
+        stored = np.ascontiguousarray(words[rows]).view(np.uint8)
+        bits = np.unpackbits(stored, axis=1, bitorder="little").reshape(-1, matrix.bits)
+        whole = (bits * powers).sum(axis=1, dtype=np.float32)
+        scale, bias = (
+            cast(table[rows], parts[-1].dtype, "F32").reshape(-1, 1) for table in (scales, biases)
+        )
+        group = whole.reshape(-1, matrix.group_size)
+        values[rows] = (scale * group + bias).reshape(-1, matrix.shape[1])
+    return values
 
 
 def pieces(values: Array) -> Iterator[Array]:

@@ -6,7 +6,15 @@ keys, limits) come back in the document, never as exceptions. Nothing in a file 
 """
 
 from elmcfg.document.lines import Format
-from elmcfg.document.reading import Document, decode, guess_format, parse, read_bytes, unreadable
+from elmcfg.document.reading import (
+    Document,
+    decode,
+    guess_format,
+    parse,
+    read_bytes,
+    refused,
+    unreadable,
+)
 from elmcfg.document.writing import dump_yaml, new_file, write_atomically, write_back
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "new_file",
     "parse",
     "read_bytes",
+    "refused",
     "unreadable",
     "write_atomically",
     "write_back",

@@ -30,6 +30,8 @@ class Document:
         diagnostics: Problems of the text itself.
         assumed: Keys that the source does not tell, as a checkpoint does not tell all of them.
         family: Name of the other family whose config this was; ``None`` for an OpenELM's.
+        place: From the path of a value in ``data`` to that of the same value in the text; they
+            differ where the text is another family's.
     """
 
     path: str
@@ -39,6 +41,7 @@ class Document:
     diagnostics: list[Diagnostic]
     assumed: tuple[str, ...] = ()
     family: str | None = None
+    place: Callable[[Loc], Loc] = field(repr=False, default=lambda loc: loc)
     _locate: Callable[[], Tree] = field(repr=False, default=Tree)
     _tree: Tree | None = field(repr=False, default=None)
     _lines: Lines | None = field(repr=False, default=None)
@@ -179,6 +182,12 @@ def unreadable(path: str, message: str, remedy: str, code: str = "ELM001") -> Do
     """A document for a file whose text cannot be had."""
     problem = Diagnostic(path, None, code, Severity.ERROR, (), message, remedy)
     return Document(path, "", guess_format(path, ""), None, [problem])
+
+
+def refused(document: Document, loc: Loc, message: str, remedy: str) -> Diagnostic:
+    """The problem of a text that is sound, but says what cannot be read."""
+    span = document.span(loc)
+    return Diagnostic(document.path, span, "ELM001", Severity.ERROR, loc, message, remedy)
 
 
 def decode(raw: bytes, path: str) -> Document:

@@ -48,7 +48,7 @@ _MOST_FIXES = 1_000
 
 def proposals(document: Document, found: Iterable[Diagnostic]) -> dict[Diagnostic, Fix]:
     """A fix for each finding that has one; they may exclude one another."""
-    if len(document.text) > _MOST_TEXT:
+    if len(document.text) > _MOST_TEXT or document.assumed:  # in a vocabulary not ours
         return {}
     fixes: dict[Diagnostic, Fix] = {}
     tried: set[object] = set()

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elmcfg.formats import gguf, safetensors
-from elmcfg.formats.safetensors import CheckpointError, Entry
+from elmcfg.formats import gguf, mlx_quantized, safetensors
+from elmcfg.formats.safetensors import CheckpointError
 from elmcfg.geometry import ffn_dim
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -58,7 +58,9 @@ def read(path: Path) -> Reading:
     if path.suffix.lower() == ".gguf":
         return _of_gguf(path)
     entries = safetensors.read_headers(path)
-    values, assumed = from_shapes(_unpacked(entries), path)
+    values, assumed = from_shapes(
+        mlx_quantized.shapes(entries, mlx_quantized.packed(entries)), path
+    )
     dtypes = Counter(entry.dtype for entry in entries.values() if entry.dtype in _DTYPES)
     if len(dtypes) > 0:
         values["torch_dtype"] = _DTYPES[dtypes.most_common(1)[0][0]]
@@ -175,33 +177,6 @@ def _multiplier(width: int, model_dim: int, divisor: int) -> float:
         if short > 0 and ffn_dim(short, model_dim, divisor) == width:
             return short
     return width / model_dim
-
-
-def _unpacked(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
-    """Shapes, with each matrix that MLX quantized as the one that it stands for.
-
-    Such a matrix is packed into words, with one scale and one bias per group of columns. How
-    many columns a group has shows where they are known: in a matrix that reads the model's width.
-    """
-    shapes = {name: entry.shape for name, entry in entries.items()}
-    scales = {
-        name.removesuffix("scales"): s for name, s in shapes.items() if name.endswith(".scales")
-    }
-    norm = shapes.get("transformer.norm.weight", ())
-    groups = [
-        norm[0] // shape[1]
-        for base, shape in scales.items()
-        if len(norm) == 1
-        and len(shape) == 2
-        and shape[1]
-        and base.endswith(("qkv_proj.", "proj_1."))
-    ]
-    if groups:
-        for base, shape in scales.items():
-            shapes[base + "weight"] = (shape[0], shape[-1] * groups[0])
-            shapes.pop(base + "scales")
-            shapes.pop(base + "biases", None)
-    return shapes
 
 
 def _of_gguf(path: Path) -> Reading:

@@ -8,24 +8,56 @@ feed-forward, RMSNorm, RoPE. So their layers can be shown, counted and checked h
 * DeciLM (Deci/DeciLM-7B): ``num_key_value_heads_per_layer``.
 * Nemotron-NAS (nvidia/Llama-3_1-Nemotron-51B-Instruct, ``modeling_decilm.py``): ``block_configs``;
   KV heads are the query heads over ``n_heads_in_group``, and the feed-forward width is
-  ``int(2 * ffn_mult * hidden_size / 3)``, rounded up to a multiple of 256.
+  ``int(2 * ffn_mult * hidden_size / 3)``, rounded up to a multiple of 256. A layer may have no
+  attention or no feed-forward (``no_op``), which are 0 heads and width 0 here, or one square matrix
+  in its place (``replace_with_linear``). Newer files (modelopt's Puzzletron) give
+  ``num_key_value_heads`` and ``intermediate_size`` instead, which are used as they are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+Loc = tuple[str | int, ...]
 
 _MARKS = ("per_layer_config", "num_key_value_heads_per_layer", "block_configs")
 # Whether queries and keys are normalised, of the families that are read.
 _QK_NORM = {"llama": False, "mistral": False, "deci": False, "nemotron-nas": False, "qwen3": True}
 _NAS_MULTIPLE = 256
 _DTYPES = ("float32", "float16", "bfloat16")
+# Where our keys stand in their files; what differs by layer is found by :func:`place`.
+_PLACES: Mapping[str, tuple[str, ...]] = {
+    "num_transformer_layers": ("num_hidden_layers",),
+    "model_dim": ("hidden_size",),
+    "num_query_heads": ("num_attention_heads",),
+    "num_kv_heads": ("num_key_value_heads_per_layer", "num_key_value_heads", "num_attention_heads"),
+    "ffn_multipliers": ("intermediate_size",),
+    "share_input_output_layers": ("tie_word_embeddings",),
+    "max_context_length": ("max_position_embeddings",),
+    "rope_max_length": ("max_position_embeddings",),
+    "rope_freq_constant": ("rope_theta", "rope_parameters"),
+    "torch_dtype": ("dtype", "torch_dtype"),
+}
+_IN_BLOCK: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "num_query_heads": ("attention", ()),
+    "num_kv_heads": ("attention", ("n_heads_in_group", "num_key_value_heads")),
+    "ffn_multipliers": ("ffn", ("ffn_mult", "intermediate_size")),
+}
 
 
 class FamilyError(Exception):
-    """A config of another family cannot be expressed; the message says why, in one line."""
+    """A config of another family cannot be expressed; the message says why, in one line.
+
+    Attributes:
+        loc: What in the file cannot.
+    """
+
+    def __init__(self, message: str, *loc: str | int) -> None:
+        super().__init__(message)
+        self.loc = loc
 
 
 def family(data: Mapping[str, Any]) -> str | None:
@@ -44,15 +76,21 @@ def values(data: Mapping[str, Any]) -> dict[str, Any]:
     name = family(data)
     if name not in _QK_NORM:
         raise FamilyError(
-            f"configs of model_type {name!r} are not read; {', '.join(_QK_NORM)} and openelm are"
+            f"configs of model_type {name!r} are not read; {', '.join(_QK_NORM)} and openelm are",
+            "model_type",
         )
-    if data.get("attention_bias") or data.get("mlp_bias"):
-        raise FamilyError("its layers have biases, which cannot be expressed")
+    for key in ("attention_bias", "mlp_bias"):
+        if data.get(key):
+            raise FamilyError("its layers have biases, which cannot be expressed", key)
     depth, d = _whole(data, "num_hidden_layers"), _whole(data, "hidden_size")
     heads = _whole(data, "num_attention_heads")
     head_dim = data.get("head_dim") or d // heads
     layers = [_layer(data, i, heads, d, head_dim) for i in range(depth)]
-    ffn = [layer[2] for layer in layers]
+    ffn = [layer.ffn_dim for layer in layers]
+    linear = {
+        f"linear_{part}": [i for i, layer in enumerate(layers) if part in layer.linear]
+        for part in ("attention", "ffn")
+    }
     context = data.get("max_position_embeddings", 2048)
     dtype = data.get("dtype", data.get("torch_dtype"))
     told = {
@@ -68,73 +106,145 @@ def values(data: Mapping[str, Any]) -> dict[str, Any]:
         "model_dim": d,
         "head_dim": head_dim,
         "vocab_size": _whole(data, "vocab_size"),
-        "num_query_heads": [layer[0] for layer in layers],
-        "num_kv_heads": [layer[1] for layer in layers],
+        "num_query_heads": [layer.query for layer in layers],
+        "num_kv_heads": [layer.kv for layer in layers],
         "ffn_multipliers": [width / d for width in ffn],
-        "ffn_dim_divisor": math.gcd(*ffn),
+        "ffn_dim_divisor": math.gcd(*ffn) or 1,
         "normalize_qk_projections": _QK_NORM[name],
         "share_input_output_layers": bool(data.get("tie_word_embeddings", False)),
         "max_context_length": context,
         "rope_max_length": context,
         **{key: value for key, value in told.items() if value is not None},
+        **{key: layers for key, layers in linear.items() if layers},
     }
 
 
-def _layer(
-    data: Mapping[str, Any], index: int, heads: int, d: int, head_dim: int
-) -> tuple[int, int, int]:
-    """Query heads, KV heads and feed-forward width of a layer."""
+def place(data: Mapping[str, Any], loc: Loc) -> Loc:
+    """Where a value of ours stands in the other family's file.
+
+    Args:
+        data: The file.
+        loc: Path of the value among those of :func:`values`.
+    """
+    key, *rest = loc or ("",)
+    key = str(key)
+    if rest and "block_configs" in data and key in _IN_BLOCK:
+        part, names = _IN_BLOCK[key]
+        said = data["block_configs"][rest[0]].get(part) or {}
+        return ("block_configs", rest[0], part, *(n for n in names if said.get(n) is not None))
+    overrides = data.get("per_layer_config")
+    if rest and isinstance(overrides, Mapping) and str(rest[0]) in overrides:
+        own = next((n for n in _PLACES[key] if n in overrides[str(rest[0])]), None)
+        if own is not None:
+            return ("per_layer_config", str(rest[0]), own)
+    found = next((name for name in _PLACES.get(key, (key,)) if name in data), key)
+    return (found, *rest) if isinstance(data.get(found), list) else (found,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Query heads, KV heads and feed-forward width; parts that one matrix stands in place of."""
+
+    query: int
+    kv: int
+    ffn_dim: int
+    linear: tuple[str, ...] = ()
+
+
+def _layer(data: Mapping[str, Any], index: int, heads: int, d: int, head_dim: int) -> _Layer:
     if "block_configs" in data:
         return _block(data, index, heads, d)
     if "num_key_value_heads_per_layer" in data:
-        kv = {"KV heads": _entry(data, "num_key_value_heads_per_layer", index)}
-        return heads, _whole(kv, "KV heads", index), _whole(data, "intermediate_size")
+        key = "num_key_value_heads_per_layer"
+        kv = _count(_entry(data, key, index), f"layer {index}: KV heads", key, index)
+        return _Layer(heads, kv, _whole(data, "intermediate_size"))
     overrides = data["per_layer_config"]
     if not isinstance(overrides, Mapping):
-        raise FamilyError("per_layer_config is no mapping from layers to keys")
+        raise FamilyError("per_layer_config is no mapping from layers to keys", "per_layer_config")
     own = overrides.get(str(index), overrides.get(index, {}))
+    at = ("per_layer_config", str(index))
     if not isinstance(own, Mapping):
-        raise FamilyError(f"per_layer_config of layer {index} is no mapping of keys")
+        raise FamilyError(f"per_layer_config of layer {index} is no mapping of keys", *at)
     if own.get("head_dim", head_dim) != head_dim:
-        raise FamilyError(f"layer {index} has a head_dim of its own, which cannot be expressed")
+        message = f"layer {index} has a head_dim of its own, which cannot be expressed"
+        raise FamilyError(message, *at, "head_dim")
     layer = {"num_key_value_heads": data.get("num_attention_heads"), **data, **own}
-    sizes = ("num_attention_heads", "num_key_value_heads", "intermediate_size")
-    query, key_value, width = (_whole(layer, key, index) for key in sizes)
-    return query, key_value, width
+    query, key_value, width = (
+        _count(layer.get(key), f"layer {index}: {key}", *(at if key in own else ()), key)
+        for key in ("num_attention_heads", "num_key_value_heads", "intermediate_size")
+    )
+    return _Layer(query, key_value, width)
 
 
-def _block(data: Mapping[str, Any], index: int, heads: int, d: int) -> tuple[int, int, int]:
+def _block(data: Mapping[str, Any], index: int, heads: int, d: int) -> _Layer:
     block = _entry(data, "block_configs", index)
     parts = block if isinstance(block, Mapping) else {}
     attention, ffn = parts.get("attention"), parts.get("ffn")
     if not isinstance(attention, Mapping) or not isinstance(ffn, Mapping):
-        raise FamilyError(f"block_configs of layer {index} has no attention and ffn")
-    for what, part in (("attention", attention), ("feed-forward", ffn)):
-        if part.get("no_op") or part.get("replace_with_linear"):
-            raise FamilyError(f"layer {index} has no {what}, which cannot be expressed")
-    group = _whole(attention, "n_heads_in_group", index)
-    multiplier = ffn.get("ffn_mult")
-    if not isinstance(multiplier, int | float) or not 0 < multiplier < 1000:
-        raise FamilyError(f"layer {index}: ffn_mult is {multiplier!r}, not a multiplier")
+        message = f"block_configs of layer {index} has no attention and ffn"
+        raise FamilyError(message, "block_configs", index)
+    if ffn.get("moe"):
+        message = f"layer {index} has experts, which cannot be expressed"
+        raise FamilyError(message, "block_configs", index, "ffn", "moe")
+    linear = tuple(
+        name
+        for name, part in (("attention", attention), ("ffn", ffn))
+        if part.get("replace_with_linear") and not part.get("no_op")
+    )
+    query = kv = width = 0
+    if not attention.get("no_op") and "attention" not in linear:
+        query, kv = heads, _block_kv(attention, index, heads)
+    if not ffn.get("no_op") and "ffn" not in linear:
+        width = _block_width(ffn, index, d)
+    return _Layer(query, kv, width, linear)
+
+
+def _block_kv(attention: Mapping[str, Any], index: int, heads: int) -> int:
+    at = ("block_configs", index, "attention")
+    key = "num_key_value_heads"
+    if attention.get("n_heads_in_group") is None and attention.get(key) is not None:
+        return _count(attention[key], f"layer {index}: {key}", *at, key)
+    key = "n_heads_in_group"
+    group = _count(attention.get(key), f"layer {index}: {key}", *at, key)
     if heads % group:
-        raise FamilyError(f"layer {index}: {heads} query heads are not in groups of {group}")
-    width = int(2 * multiplier * d / 3)
-    return heads, heads // group, -(-width // _NAS_MULTIPLE) * _NAS_MULTIPLE
+        message = f"layer {index}: {heads} query heads are not in groups of {group}"
+        raise FamilyError(message, *at, key)
+    return heads // group
+
+
+def _block_width(ffn: Mapping[str, Any], index: int, d: int) -> int:
+    at = ("block_configs", index, "ffn")
+    key = "intermediate_size"
+    if ffn.get("ffn_mult") is None and ffn.get(key) is not None:
+        return _count(ffn[key], f"layer {index}: {key}", *at, key)
+    multiplier = ffn.get("ffn_mult")
+    if (
+        isinstance(multiplier, bool)
+        or not isinstance(multiplier, int | float)
+        or not 0 < multiplier < 1000
+    ):
+        message = f"layer {index}: ffn_mult is {multiplier!r}, not a multiplier"
+        raise FamilyError(message, *at, "ffn_mult")
+    # Rounded first, as the hub's code does it.
+    width = int(2 * round(multiplier, 6) * d / 3)
+    return -(-width // _NAS_MULTIPLE) * _NAS_MULTIPLE
 
 
 def _entry(data: Mapping[str, Any], key: str, index: int) -> Any:
     entries = data[key]
     depth = data.get("num_hidden_layers")
     if not isinstance(entries, list) or len(entries) != depth:
-        raise FamilyError(f"{key} has not one entry for each of {depth} layers")
+        raise FamilyError(f"{key} has not one entry for each of {depth} layers", key)
     return entries[index]
 
 
-def _whole(data: Mapping[str, Any], key: str, layer: int | None = None) -> int:
-    value = data.get(key)
+def _whole(data: Mapping[str, Any], key: str) -> int:
+    return _count(data.get(key), key, key)
+
+
+def _count(value: Any, name: str, *loc: str | int) -> int:
     if type(value) is not int or not 1 <= value <= 2**30:
-        where = "" if layer is None else f"layer {layer}: "
-        raise FamilyError(f"{where}{key} is {value!r}, not a whole number from 1")
+        raise FamilyError(f"{name} is {value!r}, not a whole number from 1", *loc)
     return value
 
 

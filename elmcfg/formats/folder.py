@@ -19,7 +19,6 @@ from elmcfg.costs import cost
 from elmcfg.formats import hub
 from elmcfg.geometry import geometry
 
-WEIGHTS = "model.safetensors"
 _SPARE_BYTES = 2**20
 _REPLACEABLE = (
     "config.json", "generation_config.json", "README.md", "*.safetensors",

@@ -25,8 +25,9 @@ DTYPE_BYTES = {
 }  # fmt: skip
 """Bytes of one value, by the format's own names of dtypes."""
 
-MAX_HEADER_BYTES = 100_000_000
-"""Longest header that is read; the format's own limit."""
+MAX_HEADER_BYTES = 12 * 2**20
+"""Longest header that is read: one of 10,000 layers has 8.6 MB. The format's own limit is 100 MB,
+which as values would take a gigabyte of memory."""
 SHARD_BYTES = 5_000_000_000
 """Most data of one shard, as the hub's tools cut checkpoints by default."""
 
@@ -72,11 +73,15 @@ def read_headers(path: Path) -> dict[str, Entry]:
     """Every tensor of a checkpoint, from the headers alone.
 
     Args:
-        path: A ``*.safetensors`` file, or the index of shards.
+        path: A ``*.safetensors`` file, the index of shards, or a folder. Of a folder without an
+            index it is all files that are read, as mlx-lm does it.
 
     Raises:
         CheckpointError: If a file is missing or damaged, or lies outside the folder of its index.
     """
+    if path.is_dir():
+        one = find(path)
+        return _merged(path) if one is None else read_headers(one)
     if path.suffix != ".json":
         return _file_headers(path)
     weight_map = _weight_map(path)
@@ -89,6 +94,19 @@ def read_headers(path: Path) -> dict[str, Entry]:
     surplus = next((name for name in tensors if name not in weight_map), None)
     if surplus is not None:
         raise CheckpointError(f"{tensors[surplus].file}: {surplus} is not in the index")
+    return tensors
+
+
+def _merged(folder: Path) -> dict[str, Entry]:
+    """The tensors of several files without an index."""
+    tensors: dict[str, Entry] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        for name, entry in _file_headers(file).items():
+            if name in tensors:
+                raise CheckpointError(f"{file}: {name} stands in {tensors[name].file.name} too")
+            tensors[name] = entry
+    if not tensors:
+        raise CheckpointError(f"{folder}: holds no *.safetensors file")
     return tensors
 
 

@@ -142,20 +142,26 @@ class Child:
         return self._do(watch, save=None)
 
     def save(
-        self, config: Config, options: Options, file: Path, *, timeout: float | None = None
+        self,
+        config: Config,
+        options: Options,
+        folder: Path,
+        tokenizer: Sequence[Path] = (),
+        *,
+        timeout: float | None = None,
     ) -> None:
-        """Have it write the weights of a new model; see :func:`elmcfg.proof.saving.write_weights`.
+        """Have it write a new model; see :func:`elmcfg.proof.saving.write_folder`.
 
         Raises:
-            OSError: If the file is not written whole, or the process came to an end.
+            OSError: If the folder is not written whole, or the process came to an end.
         """
         watch = _Watch(config, options, timeout, lambda _: None)
-        report = self._do(watch, save=str(file.absolute()))
+        report = self._do(watch, save=[str(path.absolute()) for path in (folder, *tokenizer)])
         if not watch.saved:
             detail = next(check.detail for check in report.checks if check.status == "failed")
             raise OSError(detail)
 
-    def _do(self, watch: _Watch, *, save: str | None) -> Report:
+    def _do(self, watch: _Watch, *, save: list[str] | None) -> Report:
         config = watch.config.model_dump(mode="json", exclude_unset=True)
         job = {"config": config, "options": dataclasses.asdict(watch.options), "save": save}
         try:

@@ -1,76 +1,78 @@
-"""Writes a proven model as a folder that mlx-lm loads.
+"""Writes a proven model as a folder that mlx-lm loads, by the writer of ``elmcfg convert``.
 
 The weights are those of ``elmcfg.build(config, dtype=..., seed=...)``: independent random numbers,
-fit to be trained, not the quick ones of the proof.
+fit to be trained, not the quick ones of the proof. They are made and written in the child.
 """
 
 from __future__ import annotations
 
 import contextlib
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elmcfg.costs import DTYPE_BYTES, cost
+from elmcfg.costs import cost
 from elmcfg.formats import folder
-from elmcfg.proof.options import Options
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
     from elmcfg.proof.child import Child
+    from elmcfg.proof.options import Options
+
+_FORM = "hub"
 
 
 @contextlib.contextmanager
 def save(
-    config: Config, options: Options, place: Path, child: Child, timeout: float | None
-) -> Iterator[Callable[[], None]]:
+    config: Config,
+    options: Options,
+    place: Path,
+    child: Child,
+    timeout: float | None,
+    tokenizer: Path | None = None,
+) -> Iterator[Callable[[], list[str]]]:
     """Make sure that a folder can be written, and give what writes it.
+
+    What that gives is what the user should know of the folder.
 
     Args:
         config: A valid config.
         options: For the dtype and the seed.
         place: The folder.
-        child: Writes the weights.
+        child: Writes it.
         timeout: Most seconds for that.
+        tokenizer: A ``tokenizer.model``, or a folder with a tokenizer.
 
     Raises:
-        FolderError: If it cannot be written; nothing is left of it then.
+        FolderError: If it cannot be written, or there is no such tokenizer; nothing is left of it
+            then.
     """
-    stored = config.model_copy(update={"torch_dtype": options.dtype})
-    nbytes = cost(config).parameters.total * DTYPE_BYTES[options.dtype]
-    with folder.new_folder(place, nbytes) as temporary:
+    from elmcfg import conversion  # brings NumPy, which a proof in the parent does not need
+    from elmcfg.conversion import hub
 
-        def write() -> None:
-            child.save(config, options, temporary / folder.WEIGHTS, timeout=timeout)
-            folder.write_texts(temporary, stored, config.name or place.name)
+    try:
+        files = () if tokenizer is None else hub.tokenizer_files(tokenizer)
+    except conversion.ConversionError as error:
+        raise folder.FolderError(str(error)) from error
+    stored = config.model_copy(update={"torch_dtype": options.dtype})
+    stored = hub.prepared(stored, place, _FORM)
+    with folder.new_folder(place, cost(stored).weight_bytes) as temporary:
+
+        def write() -> list[str]:
+            child.save(stored, options, temporary, files, timeout=timeout)
+            return hub.warnings(stored, _FORM)
 
         yield write
 
 
-def write_weights(config: Config, options: Options, file: Path) -> None:
-    """Write the weights of a new model; imports MLX.
+def write_folder(config: Config, options: Options, place: Path, tokenizer: Sequence[Path]) -> None:
+    """Fill a folder with a new model; imports MLX.
 
     Raises:
-        OSError: If the file cannot be written, or did not come out whole.
+        OSError: If something cannot be written.
     """
-    from elmcfg.backend import import_mlx
+    from elmcfg.conversion import hub, weights
+    from elmcfg.formats.safetensors import SHARD_BYTES
 
-    mx = import_mlx()
-    from mlx.utils import tree_flatten
-
-    from elmcfg.model.build import build
-
-    tensors = dict(tree_flatten(build(config, dtype=options.dtype, seed=options.seed).parameters()))
-    for tensor in tensors.values():
-        mx.eval(tensor)
-    try:
-        mx.save_safetensors(str(file), tensors, metadata={"format": "mlx"})
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
-    # A writer that finds the disk full need not say so.
-    with file.open("rb") as stream:
-        (header,) = struct.unpack("<Q", stream.read(8))
-    expected = 8 + header + sum(tensor.nbytes for tensor in tensors.values())
-    if file.stat().st_size != expected:
-        raise OSError(f"{file.stat().st_size:,} of {expected:,} bytes were written")
+    made = weights.random(config, seed=options.seed)
+    hub.write(place, config, made, tuple(tokenizer), SHARD_BYTES)

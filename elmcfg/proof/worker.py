@@ -1,8 +1,9 @@
 """The child's side of a proof in a process of its own: ``python -m elmcfg.proof.worker``.
 
 It reads jobs from standard input, one JSON object per line, ``{"config": {...}, "options": {...},
-"save": null}``, where "save" may name a file to write weights to instead of proving. It answers on
-standard output, one JSON object per line, each with a ``kind``:
+"save": null}``. Instead of null, "save" may name a folder to write the model to, and the files of
+its tokenizer: nothing is proven then. It answers on standard output, one JSON object per line, each
+with a ``kind``:
 
     started, step, result    the events of :mod:`elmcfg.proof.report`, as they happen
     beat                     "bytes" that MLX holds; twice a second, so that silence means trouble
@@ -83,9 +84,10 @@ def serve(job: dict[str, Any], channel: Channel) -> None:
         }
         config, options = Config.model_validate(job["config"]), Options(**values)
         if job["save"] is not None:
-            from elmcfg.proof.saving import write_weights
+            from elmcfg.proof.saving import write_folder
 
-            write_weights(config, options, Path(job["save"]))
+            folder, *tokenizer = map(Path, job["save"])
+            write_folder(config, options, folder, tokenizer)
             channel.send("saved")
             return
         report = run(config, options, channel.tell)

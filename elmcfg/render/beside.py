@@ -75,7 +75,9 @@ def _in_unit(number: int, unit: str) -> str:
 def _change(first: int | None, second: int | None) -> str:
     if first is None or second is None:
         return "added" if first is None else "gone"
-    return "same" if first == second else f"{second / first - 1:+.1%}"
+    if first == second:
+        return "same"
+    return f"{second / first - 1:+.1%}" if first else "from 0"
 
 
 def machines() -> str:

@@ -177,6 +177,21 @@ def inference(found: Inference) -> str:
     return "\n".join(lines)
 
 
+def gaps(shape: Geometry) -> str:
+    """Which layers lack a part, or have one matrix in its place."""
+    d = shape.model_dim
+    instead = f"one linear map of {d:,}x{d:,} instead of"
+    kinds = {
+        "no attention": [x.index for x in shape.layers if not x.has_attention],
+        f"{instead} attention": [x.index for x in shape.layers if x.linear_attention],
+        "no feed-forward": [x.index for x in shape.layers if not x.has_ffn],
+        f"{instead} a feed-forward": [x.index for x in shape.layers if x.linear_ffn],
+    }
+    return "\n".join(
+        f"  {what}: {counted_layers(layers)}" for what, layers in kinds.items() if layers
+    )
+
+
 def counted_layers(layers: Sequence[int]) -> str:
     """``layer 7``, ``layers 3 and 12``, ``20 layers (0, 1, 2, ...)``."""
     if len(layers) > 6:

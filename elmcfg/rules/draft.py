@@ -31,6 +31,12 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 
+def present(values: Values) -> dict[str, Any]:
+    """The values with ``None`` for each 0 of a list, which is a part that its layer has not."""
+    listed = {key: values[key] for key in HEAD_LISTS + MULTIPLIER_LISTS if values.get(key)}
+    return {**values, **{key: [entry or None for entry in v] for key, v in listed.items()}}
+
+
 class Draft:
     """The usable values of a config, and what follows from them.
 

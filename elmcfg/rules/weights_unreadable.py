@@ -1,4 +1,4 @@
-"""ELM601: a checkpoint whose headers cannot be read. Found by :mod:`elmcfg.weights`."""
+"""ELM601: a checkpoint whose headers cannot be read. Found by :mod:`elmcfg.comparison`."""
 
 from elmcfg.diagnostics import Severity
 from elmcfg.rules.page import Page
