@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from inspect import cleandoc
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -46,14 +47,14 @@ def commands() -> str:
 
 
 def _help(command: click.Command) -> Iterator[str]:
-    for paragraph in re.split(r"\n\s*\n", (command.help or "").strip()):
+    for paragraph in re.split(r"\n\s*\n", cleandoc(command.help or "")):
         # click's mark for "keep the lines" stands on a line of its own before the paragraph.
-        head, mark, kept = paragraph.partition("\b\n")
+        _, mark, kept = paragraph.partition("\b\n")
         if not mark:
             yield _cell(paragraph).replace("*", "\\*") + "\n"
             continue
         title, _, lines = kept.partition("\n")
-        yield f"{head}{title}\n\n```text\n{dedent(lines)}\n```\n"
+        yield f"{title}\n\n```text\n{dedent(lines)}\n```\n"
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
