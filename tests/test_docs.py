@@ -120,7 +120,7 @@ def run_python(block: Block, names: dict[str, object], printed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", filter(has_examples, PAGES), ids=lambda path: str(path.relative_to(ROOT))
+    "path", [*filter(has_examples, PAGES)], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_examples(
     path: Path,
