@@ -67,9 +67,12 @@ def has_examples(path: Path) -> bool:
 
 
 def matches(wanted: str, got: str) -> bool:
-    """Line by line; ``...`` stands for anything, a line of its own for any lines."""
-    pattern = re.escape(wanted.strip()).replace(r"\.\.\.", ".*")
-    return re.fullmatch(pattern, got.strip(), re.DOTALL) is not None
+    """Line by line; ``...`` stands for any text in a line, and alone for any lines, or none."""
+    pattern = "".join(
+        r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
+        for line in wanted.strip().splitlines()
+    )
+    return re.fullmatch(pattern, got.strip() + "\n") is not None
 
 
 @pytest.fixture
