@@ -62,8 +62,8 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if isinstance(parameter, click.Option) and record is not None:
-            term, text = (_cell(part) for part in record)
-            yield f"| `{term}` | {text} |"
+            term, text = record
+            yield f"| {_code(term)} | {_cell(text)} |"
     yield "\n"
 
 
@@ -219,6 +219,11 @@ def _docstring(target: Any) -> Iterator[str]:
 
 def _first_paragraph(text: str) -> str:
     return _prose(" ".join(text.partition("\n\n")[0].split()))
+
+
+def _code(text: str) -> str:
+    """Code in a cell of a table, where Markdown's readers do not agree on how to write a bar."""
+    return f"<code>{text.replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 def _cell(text: str) -> str:

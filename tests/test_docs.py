@@ -72,7 +72,9 @@ def matches(wanted: str, got: str) -> bool:
         r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
         for line in wanted.strip().splitlines()
     )
-    return re.fullmatch(pattern, got.strip() + "\n") is not None
+    return (
+        re.fullmatch(pattern, "".join(f"{line}\n" for line in got.strip().splitlines())) is not None
+    )
 
 
 @pytest.fixture
