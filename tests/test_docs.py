@@ -117,7 +117,7 @@ def run_console(block: Block, folder: Path, environment: dict[str, str]) -> None
         assert matches(wanted, got), f"{block.place}: $ {command}\n{got}"
 
 
-def run_python(block: Block, names: dict[str, object], printed: str) -> None:
+def check_printed(block: Block, printed: str) -> None:
     """Each promised line is printed, in the order of the promises."""
     lines = iter(printed.splitlines())
     for wanted in re.findall(r"^ *print\(.*\)  # (.*)$", block.text, re.MULTILINE):
@@ -156,7 +156,7 @@ def test_examples(
         elif block.language == "python":
             capsys.readouterr()
             exec(compile(block.text, block.place, "exec"), names)
-            run_python(block, names, capsys.readouterr().out)
+            check_printed(block, capsys.readouterr().out)
 
 
 def test_every_fence_is_understood() -> None:
