@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format generated bench clean
+.PHONY: help demo test lint types format generated docs bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,10 @@ $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	@touch $@
+
 demo: $(VENV)/.user ## build OpenELM-270M in MLX and prove it
 	$(BIN)/elmcfg build-and-run openelm-270m
 
@@ -46,10 +50,14 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-generated: $(VENV)/.dev ## write schemas/, docs/rules.md and the pictures again
+generated: $(VENV)/.dev ## write schemas/, the reference pages and the pictures again
 	$(BIN)/python -m elmcfg.schema
 	$(BIN)/python -m elmcfg.manual
+	$(BIN)/python docs/reference.py
 	$(BIN)/python docs/picture.py
+
+docs: $(VENV)/.docs ## build the documentation site into site/
+	$(BIN)/zensical build --clean --strict
 
 bench: $(VENV)/.bench ## run the benchmarks
 	$(BIN)/python benchmarks/validate.py
@@ -59,4 +67,4 @@ bench: $(VENV)/.bench ## run the benchmarks
 	$(BIN)/python benchmarks/proof.py
 
 clean: ## remove the environment and what tools left
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,10 +1,14 @@
-"""Draws the README's pictures: what ``elmcfg validate`` prints, on a light and a dark terminal."""
+"""Draws the documentation's pictures with the tool itself, on a light and on a dark ground.
+
+A finding as ``elmcfg validate`` prints it, and charts as ``--plot`` draws them.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +20,13 @@ ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
 COMMAND = ["validate", "docs/examples/broken.yaml"]
 WIDTH = 118
+CHARTS = {
+    "layers": ["show", "openelm-270m", "uniform-270m"],
+    "schedules": [
+        "show", "lws-18l-vanilla", "lws-18l-framed", "lws-18l-reverse", "lws-18l-crown",
+    ],
+    "pareto": ["scale", "--max-params", "600M", "--pareto", "params,kv-cache"],
+}  # fmt: skip
 
 Colour = tuple[int, int, int]
 
@@ -97,8 +108,33 @@ def draw(theme: str, text: str) -> str:
     )
 
 
+def chart(name: str, theme: str) -> None:
+    """Draw a chart; its colours are matplotlib's settings, which the tool leaves as they are."""
+    ground, ink = (
+        "#{:02x}{:02x}{:02x}".format(*colour)
+        for colour in (THEMES[theme].background_color, THEMES[theme].foreground_color)
+    )
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    grounded = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    settings = dict.fromkeys(inked, ink) | dict.fromkeys(grounded, ground)
+    picture = IMAGES / f"{name}-{theme}.svg"
+    with tempfile.NamedTemporaryFile("w", suffix=".matplotlibrc") as file:
+        file.write("".join(f'{key}: "{value}"\n' for key, value in settings.items()))
+        file.flush()
+        subprocess.run(
+            [sys.executable, "-m", "elmcfg", *CHARTS[name], "--plot", str(picture), "--force"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            env=os.environ | {"MATPLOTLIBRC": file.name},
+        )
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     printed = output()
-    for name in THEMES:
-        (IMAGES / f"diagnostic-{name}.svg").write_text(draw(name, printed))
+    for theme_name in THEMES:
+        (IMAGES / f"diagnostic-{theme_name}.svg").write_text(draw(theme_name, printed))
+        for chart_name in CHARTS:
+            chart(chart_name, theme_name)

@@ -87,7 +87,8 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
 
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    # A grey that is faint on a light and on a dark ground alike.
+    axes.grid(axis="y", color="#808080", alpha=0.3, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
