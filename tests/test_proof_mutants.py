@@ -137,29 +137,21 @@ def gate_and_up_swapped(patch: Patch) -> None:
 
 
 def norm_missing(patch: Patch) -> None:
-    def call(self: Any, x: Any, mask: Any = None, cache: Any = None) -> Any:
-        hidden = x + self.attn(self.attn_norm(x), mask, cache)
+    def finish(self: Any, x: Any, attention: Any) -> Any:
+        hidden = x + attention
         return hidden + self.ffn(hidden)
 
-    patch.setattr(TransformerBlock, "__call__", call)
+    patch.setattr(TransformerBlock, "finish", finish)
 
 
 def cache_off_by_one(patch: Patch) -> None:
     """Continues one position too far; a first pass is right."""
-    right = Attention.__call__
+    right = Attention.project
 
-    class Ahead:
-        def __init__(self, cache: Any) -> None:
-            self.cache = cache
-            self.offset = cache.offset + 1 if cache.offset else 0
+    def project(self: Any, x: Any, offset: Any) -> Any:
+        return right(self, x, mx.array(offset) + (mx.array(offset) > 0))
 
-        def update_and_fetch(self, keys: Any, values: Any) -> Any:
-            return self.cache.update_and_fetch(keys, values)
-
-    def call(self: Any, x: Any, mask: Any = None, cache: Any = None) -> Any:
-        return right(self, x, mask, Ahead(cache) if isinstance(cache, KVCache) else cache)
-
-    patch.setattr(Attention, "__call__", call)
+    patch.setattr(Attention, "project", project)
 
 
 def cache_that_hoards(patch: Patch) -> None:
@@ -218,11 +210,13 @@ def disk_that_rounds(patch: Patch) -> None:
 
 
 def frozen_layer(patch: Patch) -> None:
-    after(
-        patch,
-        Attention,
-        lambda m, x: mx.stop_gradient(x) if m.num_query_heads == 3 else x,
-    )
+    right = Attention.output
+
+    def output(self: Any, heads: Any) -> Any:
+        out = right(self, heads)
+        return mx.stop_gradient(out) if self.num_query_heads == 3 else out
+
+    patch.setattr(Attention, "output", output)
 
 
 def backwards(patch: Patch) -> None:
