@@ -83,3 +83,12 @@ def fraction(text: str) -> Fraction:
     if unit not in ("", "%"):
         raise ValueError(f"{text!r}: unknown unit {unit!r}; write 0.5% or 0.005")
     return number / 100 if unit else number
+
+
+def binary(size: float) -> str:
+    """Bytes with a binary prefix: 1,572,864 is ``1.5 MiB``."""
+    for prefix in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or prefix == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {prefix}" if prefix == "B" else f"{size:.4g} {prefix}"

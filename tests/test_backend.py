@@ -238,3 +238,14 @@ def test_importing_the_backend_or_the_proof_does_not_import_mlx() -> None:
     )
     assert output(show).startswith("['parameters', 'shapes', 'forward', ")
     assert output(show).endswith("] False")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "0"), ("1", "1")])
+def test_float32_is_float32_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("MLX_ENABLE_TF32", raising=False)
+    if given is not None:
+        monkeypatch.setenv("MLX_ENABLE_TF32", given)
+    import_mlx()
+    assert os.environ["MLX_ENABLE_TF32"] == expected

@@ -71,9 +71,9 @@ MAY_IMPORT = {
     "strategies": {"config", "schedule"},
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
-    "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
+    "proof": {"backend", "config", "costs", "formats", "geometry", "model", "units"},
     "doctor": {"backend", "proof"},
-    "render": {"codes", "config", "diagnostics", "document", "hardware", "search"},
+    "render": {"codes", "config", "diagnostics", "document", "hardware", "search", "units"},
 }
 MLX_ROOMS = {"backend", "model", "proof"}
 

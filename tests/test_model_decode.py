@@ -124,9 +124,7 @@ def test_caches_of_mlx_lm(monkeypatch: Patch, make: str) -> None:
         "BatchKVCache": {"left_padding": [0, 2]},
     }
     kind = getattr(mlx_lm_cache, make)
-    expect_same(
-        model(), monkeypatch, lambda m: [kind(**options.get(make, {})) for _ in m.layers]
-    )
+    expect_same(model(), monkeypatch, lambda m: [kind(**options.get(make, {})) for _ in m.layers])
 
 
 def test_on_the_cpu_nothing_is_compiled() -> None:

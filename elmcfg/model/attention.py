@@ -62,7 +62,9 @@ class Attention(nn.Module):
         if normalize_qk:
             self.q_norm = nn.RMSNorm(head_dim, eps=rms_norm_eps)
             self.k_norm = nn.RMSNorm(head_dim, eps=rms_norm_eps)
-            self._is_query = mx.arange(num_query_heads + num_kv_heads)[:, None, None] < num_query_heads
+            self._is_query = (
+                mx.arange(num_query_heads + num_kv_heads)[:, None, None] < num_query_heads
+            )
         self.rope = nn.RoPE(head_dim, traditional=False, base=rope_base)
 
     def __call__(

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.render.tables import amount, binary, columns
+from elmcfg.render.tables import amount, columns
 from elmcfg.search.budgets import QUANTITIES, Conditions
 from elmcfg.search.problem import costs_of
+from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.search.engine import Design, Result
