@@ -247,5 +247,5 @@ def test_float32_is_float32_unless_the_user_says_otherwise(
     monkeypatch.delenv("MLX_ENABLE_TF32", raising=False)
     if given is not None:
         monkeypatch.setenv("MLX_ENABLE_TF32", given)
-    import_mlx()
+    backend.import_mlx()
     assert os.environ["MLX_ENABLE_TF32"] == expected
