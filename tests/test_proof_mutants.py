@@ -289,3 +289,22 @@ def test_every_check_has_a_mutant() -> None:
 
     caught = set().union(*(checks for _, checks in MUTANTS)) | {"shapes"}
     assert caught == {check.name for check in CHECKS}
+
+
+@pytest.mark.parametrize(("wrong", "blamed"), [("quantized_matmul", True), ("quantize", False)])
+def test_a_wrong_quantized_product_is_called_mlxs(
+    monkeypatch: Patch, wrong: str, blamed: bool
+) -> None:
+    right = getattr(mx, wrong)
+
+    def product(*args: Any, **kwargs: Any) -> Any:
+        return 30 * right(*args, **kwargs)
+
+    def quantize(weight: Any, *args: Any, **kwargs: Any) -> Any:
+        return right(30 * weight, *args, **kwargs)
+
+    monkeypatch.setattr(mx, wrong, product if blamed else quantize)
+    report = prove(config(), device="cpu", check="quantization")
+    assert failed(report) == {"quantization"}
+    (detail,) = (check.detail for check in report.checks if check.status == "failed")
+    assert ("MLX's quantized product is wrong" in detail) == blamed, detail
