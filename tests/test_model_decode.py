@@ -43,10 +43,15 @@ def model(**update: Any) -> Model:
 
 def decoded(model: Model, patch: Patch, compiled: bool, new_cache: Any = make_cache) -> Any:
     """Logits of four tokens decoded after a prefill of three, two rows at once."""
-    used = []
+    used: list[Any] = []
+
+    def watched(layers: Any) -> Any:
+        used.append(layers)
+        return pieces(layers)
+
     pieces = decode._pieces
     patch.setattr(transformer, "worth_compiling", lambda: compiled)
-    patch.setattr(decode, "_pieces", lambda layers: used.append(layers) or pieces(layers))
+    patch.setattr(decode, "_pieces", watched)
     tokens = mx.array([[3, 1, 4, 1, 5, 9, 2], [2, 7, 1, 8, 2, 8, 1]])
     caches = new_cache(model)
     model(tokens[:, :3], caches)
@@ -67,9 +72,10 @@ def test_compiled_pieces_give_what_layers_give(monkeypatch: Patch, norm: bool) -
     expect_same(model(normalize_qk_projections=norm), monkeypatch)
 
 
-def halved(m: Model) -> Model:
+def halved(m: Any) -> Model:
     m.update(tree_map(lambda w: w * 0.5, m.parameters()))
-    return m
+    halved_model: Model = m
+    return halved_model
 
 
 def cast(m: Model) -> Model:

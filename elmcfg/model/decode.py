@@ -20,7 +20,6 @@ import mlx.core as mx
 if TYPE_CHECKING:
     from elmcfg.model.attention import Mask
     from elmcfg.model.block import TransformerBlock
-    from elmcfg.model.cache import AttentionCache
 
 Piece = Callable[..., Any]
 """Gives the residual stream (B, 1, D) and, before an attention, what that attends with."""
@@ -53,7 +52,7 @@ class Decoder:
         layers: Sequence[TransformerBlock],
         x: mx.array,
         mask: Mask,
-        caches: Sequence[AttentionCache],
+        caches: Sequence[Any],
     ) -> mx.array:
         """Map the residual stream of one new token per row, (B, 1, D), through all layers.
 
@@ -61,7 +60,7 @@ class Decoder:
             layers: The stack.
             x: (B, 1, D).
             mask: What attention may look at.
-            caches: One per layer; all have seen the same tokens.
+            caches: An AttentionCache per layer; all have seen the same tokens.
         """
         if [id(layer) for layer in self._layers] != [id(layer) for layer in layers]:
             self._layers, self._pieces = list(layers), _pieces(layers)
@@ -70,7 +69,8 @@ class Decoder:
         first, *others = self._pieces
         x, *heads = first(x, offset)
         for layer, cache, piece in zip(layers, caches, others, strict=True):
-            x, *heads = piece(x, layer.attn.attend(*heads, mask, cache), offset)
+            attended = layer.attn.attend(*heads, mask=mask, cache=cache)
+            x, *heads = piece(x, attended, offset)
         return x
 
 
