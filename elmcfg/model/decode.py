@@ -67,10 +67,11 @@ class Decoder:
         # An array, since a number would be compiled in; a copy, since some caches count in place.
         offset = mx.array(caches[0].offset)
         first, *others = self._pieces
-        x, *heads = first(x, offset)
+        x, queries, keys, values = first(x, offset)
         for layer, cache, piece in zip(layers, caches, others, strict=True):
-            attended = layer.attn.attend(*heads, mask=mask, cache=cache)
-            x, *heads = piece(x, attended, offset)
+            x, *heads = piece(x, layer.attn.attend(queries, keys, values, mask, cache), offset)
+            if heads:
+                queries, keys, values = heads
         return x
 
 
