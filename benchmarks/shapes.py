@@ -5,7 +5,11 @@ The physical limit is a process that only imports MLX; the alternative is a proc
 mlx-lm constructs the same model and evaluates its weights, which is what finding out by running
 costs. Run with ``--no-evaluate`` where there is no room for that (6 GB in bfloat16).
 
-    python benchmarks/shapes.py [--runs 7] [--no-evaluate]
+The other way to know shapes without weights is torch's meta device: the same tensors, made there.
+It is measured with ``--torch PYTHON``, an interpreter that has torch (``pip install torch``, in an
+environment of its own).
+
+    python benchmarks/shapes.py [--runs 7] [--no-evaluate] [--torch PYTHON]
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 MIB = 2**20
 MAX_SECONDS, MAX_MIB = 0.5, 200
 RECIPE = (
@@ -47,14 +52,37 @@ from mlx.utils import tree_flatten
 for _, tensor in tree_flatten(model.parameters()):
     mx.eval(tensor)
 """
+# Torch's interpreter has no elmcfg: the final integers of each layer are written into the program.
+META = """
+import torch
+from torch import nn
+d, h, vocabulary, layers = 3072, 128, 32000, LAYERS
+with torch.device("meta"):
+    stack = [nn.Embedding(vocabulary, d), nn.RMSNorm(d)]
+    for q, k, f in layers:
+        stack += [nn.Linear(d, (q + 2 * k) * h, bias=False), nn.Linear(q * h, d, bias=False)]
+        stack += [nn.Linear(d, 2 * f, bias=False), nn.Linear(f, d, bias=False)]
+        stack += [nn.RMSNorm(d), nn.RMSNorm(d), nn.RMSNorm(h), nn.RMSNorm(h)]
+    model = nn.ModuleList(stack)
+assert sum(tensor.numel() for tensor in model.parameters()) == 3_036_647_424
+"""
 
 
-def measure(code: str) -> tuple[float, float]:
+def meta() -> str:
+    """The program that makes the 3B model's tensors on torch's meta device."""
+    from elmcfg import load
+    from elmcfg.geometry import geometry
+
+    layers = geometry(load("openelm-3b")).layers
+    return META.replace(
+        "LAYERS", str([(each.num_query_heads, each.num_kv_heads, each.ffn_dim) for each in layers])
+    )
+
+
+def measure(code: str, python: str = sys.executable) -> tuple[float, float]:
     """Seconds and peak MiB of a fresh interpreter that runs ``code``."""
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    process = subprocess.Popen([python, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     if status:
@@ -67,6 +95,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int, default=7, help="runs of each, the evaluation once")
     parser.add_argument("--no-evaluate", action="store_true", help="leave the evaluation out")
+    parser.add_argument("--torch", metavar="PYTHON", help="an interpreter that has torch")
     arguments = parser.parse_args()
 
     cases = {
@@ -81,6 +110,13 @@ def main() -> int:
         if EVALUATE not in code:
             measure(code)  # Fills the file cache and writes bytecode.
     results = {name: [measure(code) for _ in range(runs)] for name, (code, runs) in cases.items()}
+
+    if arguments.torch:
+        program = meta()
+        runs = [measure(program, arguments.torch) for _ in range(arguments.runs + 1)]
+        results["torch, on the meta device"] = runs[1:]
+    else:
+        print("torch's meta device is left out; name an interpreter that has torch with --torch")
 
     ours = statistics.median(seconds for seconds, _ in results["prove the shapes of 3B"])
     print(f"{'':34}{'median s':>9}{'min':>8}{'max':>8}{'peak MiB':>10}{'to ours':>9}")

@@ -98,3 +98,12 @@ def amount(text: str, unit: str) -> Fraction:
     if text.endswith("%") or unit == "channels/layer":
         return fraction(text)
     return Fraction(size(text) if unit == "bytes" else count(text))
+
+
+def binary(size: float) -> str:
+    """Bytes with a binary prefix: 1,572,864 is ``1.5 MiB``."""
+    for prefix in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or prefix == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {prefix}" if prefix == "B" else f"{size:.4g} {prefix}"

@@ -276,3 +276,14 @@ def test_a_library_for_another_processor_is_left_alone(
     blas = backend._load_packaged()
     assert blas.path is None
     assert "built for" in blas.reason
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "0"), ("1", "1")])
+def test_float32_is_float32_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("MLX_ENABLE_TF32", raising=False)
+    if given is not None:
+        monkeypatch.setenv("MLX_ENABLE_TF32", given)
+    backend.import_mlx()
+    assert os.environ["MLX_ENABLE_TF32"] == expected

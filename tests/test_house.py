@@ -73,7 +73,7 @@ MAY_IMPORT = {
     "strategies": {"config", "schedule"},
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
-    "proof": {"backend", "config", "conversion", "costs", "formats", "geometry", "model"},
+    "proof": {"backend", "config", "conversion", "costs", "formats", "geometry", "model", "units"},
     "doctor": {"backend", "proof"},
     "render": {
         "codes",

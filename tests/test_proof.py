@@ -274,13 +274,13 @@ def test_logits_of_the_wrong_shape_are_found(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_cache_with_the_wrong_number_of_heads_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Attention._project
+    right = Attention.project
 
-    def swapped(self: Attention, x: Any) -> Any:
-        queries, keys, values = right(self, x)
+    def swapped(self: Attention, x: Any, offset: Any) -> Any:
+        queries, keys, values = right(self, x, offset)
         return queries, mx.repeat(keys, 2, axis=1), mx.repeat(values, 2, axis=1)
 
-    monkeypatch.setattr(Attention, "_project", swapped)
+    monkeypatch.setattr(Attention, "project", swapped)
     report = prove(small(), shapes_only=True)
     assert detail(report, "shapes") == (
         "layer 0: cached keys has shape (1, 2, 40, 16), expected (1, 1, 40, 16)"

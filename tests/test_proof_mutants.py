@@ -137,29 +137,21 @@ def gate_and_up_swapped(patch: Patch) -> None:
 
 
 def norm_missing(patch: Patch) -> None:
-    def call(self: Any, x: Any, mask: Any = None, cache: Any = None) -> Any:
-        hidden = x + self.attn(self.attn_norm(x), mask, cache)
+    def finish(self: Any, x: Any, attention: Any) -> Any:
+        hidden = x + attention
         return hidden + self.ffn(hidden)
 
-    patch.setattr(TransformerBlock, "__call__", call)
+    patch.setattr(TransformerBlock, "finish", finish)
 
 
 def cache_off_by_one(patch: Patch) -> None:
     """Continues one position too far; a first pass is right."""
-    right = Attention.__call__
+    right = Attention.project
 
-    class Ahead:
-        def __init__(self, cache: Any) -> None:
-            self.cache = cache
-            self.offset = cache.offset + 1 if cache.offset else 0
+    def project(self: Any, x: Any, offset: Any) -> Any:
+        return right(self, x, mx.array(offset) + (mx.array(offset) > 0))
 
-        def update_and_fetch(self, keys: Any, values: Any) -> Any:
-            return self.cache.update_and_fetch(keys, values)
-
-    def call(self: Any, x: Any, mask: Any = None, cache: Any = None) -> Any:
-        return right(self, x, mask, Ahead(cache) if isinstance(cache, KVCache) else cache)
-
-    patch.setattr(Attention, "__call__", call)
+    patch.setattr(Attention, "project", project)
 
 
 def cache_that_hoards(patch: Patch) -> None:
@@ -218,11 +210,13 @@ def disk_that_rounds(patch: Patch) -> None:
 
 
 def frozen_layer(patch: Patch) -> None:
-    after(
-        patch,
-        Attention,
-        lambda m, x: mx.stop_gradient(x) if m.num_query_heads == 3 else x,
-    )
+    right = Attention.output
+
+    def output(self: Any, heads: Any) -> Any:
+        out = right(self, heads)
+        return mx.stop_gradient(out) if self.num_query_heads == 3 else out
+
+    patch.setattr(Attention, "output", output)
 
 
 def backwards(patch: Patch) -> None:
@@ -295,3 +289,22 @@ def test_every_check_has_a_mutant() -> None:
 
     caught = set().union(*(checks for _, checks in MUTANTS)) | {"shapes"}
     assert caught == {check.name for check in CHECKS}
+
+
+@pytest.mark.parametrize(("wrong", "blamed"), [("quantized_matmul", True), ("quantize", False)])
+def test_a_wrong_quantized_product_is_called_mlxs(
+    monkeypatch: Patch, wrong: str, blamed: bool
+) -> None:
+    right = getattr(mx, wrong)
+
+    def product(*args: Any, **kwargs: Any) -> Any:
+        return 30 * right(*args, **kwargs)
+
+    def quantize(weight: Any, *args: Any, **kwargs: Any) -> Any:
+        return right(30 * weight, *args, **kwargs)
+
+    monkeypatch.setattr(mx, wrong, product if blamed else quantize)
+    report = prove(config(), device="cpu", check="quantization")
+    assert failed(report) == {"quantization"}
+    (detail,) = (check.detail for check in report.checks if check.status == "failed")
+    assert ("MLX's quantized product is wrong" in detail) == blamed, detail

@@ -10,7 +10,8 @@ import click
 from elmcfg.cli.common import format_option, out_style, say
 from elmcfg.doctor import Health, examine
 from elmcfg.render import machine
-from elmcfg.render.tables import amount, binary
+from elmcfg.render.tables import amount
+from elmcfg.units import binary
 
 
 @click.command("doctor")

@@ -43,5 +43,9 @@ class TransformerBlock(nn.Module):
         self, x: mx.array, mask: Mask = None, cache: AttentionCache | None = None
     ) -> mx.array:
         """Map the residual stream (B, L, D) to (B, L, D); see :class:`Attention` for the rest."""
-        hidden = x + self.attn(self.attn_norm(x), mask, cache)
+        return self.finish(x, self.attn(self.attn_norm(x), mask, cache))
+
+    def finish(self, x: mx.array, attention: mx.array) -> mx.array:
+        """What follows attention: add it to the stream (B, L, D), then the feed-forward."""
+        hidden = x + attention
         return hidden + self.ffn(self.ffn_norm(hidden))

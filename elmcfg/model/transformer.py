@@ -15,6 +15,7 @@ from elmcfg.geometry import Geometry
 from elmcfg.model.attention import Mask
 from elmcfg.model.block import TransformerBlock
 from elmcfg.model.cache import AttentionCache
+from elmcfg.model.decode import Decoder, worth_compiling
 from elmcfg.model.layers import Embedding, Linear
 
 
@@ -47,6 +48,7 @@ class OpenELMModel(nn.Module):
             for layer in shape.layers
         ]
         self.norm = nn.RMSNorm(shape.model_dim, eps=rms_norm_eps)
+        self._decoder = Decoder()
 
     def __call__(
         self, tokens: mx.array, cache: Sequence[AttentionCache | None] | None = None
@@ -56,8 +58,11 @@ class OpenELMModel(nn.Module):
         caches = [None] * len(self.layers) if cache is None else cache
         # Every layer has seen the same tokens, so the first one's cache speaks for all.
         mask = attention_mask(tokens.shape[1], caches[0])
-        for layer, layer_cache in zip(self.layers, caches, strict=True):
-            hidden = layer(hidden, mask, layer_cache)
+        if cache is not None and tokens.shape[1] == 1 and worth_compiling():
+            hidden = self._decoder(self.layers, hidden, mask, cache)
+        else:
+            for layer, layer_cache in zip(self.layers, caches, strict=True):
+                hidden = layer(hidden, mask, layer_cache)
         normed: mx.array = self.norm(hidden)
         return normed
 

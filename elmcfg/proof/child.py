@@ -28,10 +28,11 @@ from elmcfg import backend
 from elmcfg.costs import cost
 from elmcfg.geometry import geometry
 from elmcfg.proof.device import DeviceError
-from elmcfg.proof.memory import PROCESS_BYTES, NotEnoughMemoryError, plan, readable
+from elmcfg.proof.memory import PROCESS_BYTES, NotEnoughMemoryError, plan
 from elmcfg.proof.options import Options
 from elmcfg.proof.registry import CHECKS
 from elmcfg.proof.report import CheckResult, CheckStarted, Progress, Report, Step
+from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -47,9 +48,7 @@ _TUNABLES = (
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:"
     f"glibc.malloc.trim_threshold={2**40}:glibc.malloc.top_pad={2**26}"
 )
-# On CUDA float32 products are by default made of numbers rounded to 10 bits (TF32), which no
-# tolerance of float32 covers.
-DEFAULTS = {"GLIBC_TUNABLES": _TUNABLES, "MLX_ENABLE_TF32": "0"}
+DEFAULTS = {"GLIBC_TUNABLES": _TUNABLES}
 """Environment of the child, where the user's says nothing else."""
 
 _ERRORS: dict[str, type[Exception]] = {
@@ -280,7 +279,7 @@ class _Watch:
             return f"did not finish within {self.timeout:g} s"
         limit = self.options.max_memory
         if limit is not None and self.most_bytes > limit:
-            return f"used {readable(self.most_bytes)}, the limit is {readable(limit)}"
+            return f"used {binary(self.most_bytes)}, the limit is {binary(limit)}"
         return None
 
     def cut_short(self, why: str) -> Report:

@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING
 
 from elmcfg.costs import DTYPE_BYTES, layer_cost
 from elmcfg.proof.subject import SHORT
+from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.geometry import Geometry, LayerShape
@@ -138,8 +139,8 @@ def plan(
     left = list(wanted)
     for name in LARGE_CHECKS:
         if name in left and name not in options.check and needed(left) > min(limits, default=2**63):
-            size = readable(needed(left))
-            dropped[name] = f"needs about {size}, there are {readable(min(limits))}"
+            size = binary(needed(left))
+            dropped[name] = f"needs about {size}, there are {binary(min(limits))}"
             left.remove(name)
     peak = needed(left)
     refuse_if_too_large(peak, free, options.max_memory)
@@ -160,7 +161,7 @@ def refuse_if_too_large(needed: int, free: int | None, max_memory: int | None) -
     for limit, what in ((max_memory, "the limit is"), (free, "free are")):
         if limit is not None and needed > limit:
             raise NotEnoughMemoryError(
-                f"running this model needs about {readable(needed)}, {what} {readable(limit)}; "
+                f"running this model needs about {binary(needed)}, {what} {binary(limit)}; "
                 "use --shapes-only, a smaller --dtype or a shorter --seq-len"
             )
 
@@ -217,13 +218,3 @@ def _channels(layer: LayerShape, shape: Geometry, seq_len: int) -> int:
     q, k, f = layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
     heads = 3 * (q + 2 * k) * h + q * h + q * seq_len
     return 4 * d + heads + (6 if shape.ffn_with_glu else 3) * f
-
-
-def readable(count: int) -> str:
-    """Bytes with a binary prefix, for people."""
-    value = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"

@@ -40,8 +40,7 @@ def prove(
 
     A check that fails, or breaks, is reported and the others still run. What kills the process
     (a fault in native code, the system's out-of-memory killer) kills this one: the command line
-    proves in a child process, and so does :class:`elmcfg.proof.Child`. On CUDA, float32 products
-    are as exact as float32 only with ``MLX_ENABLE_TF32=0`` in the environment, which a child has.
+    proves in a child process, and so does :class:`elmcfg.proof.Child`.
 
     Args:
         config: A valid config.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from elmcfg.hardware import MACHINES
 from elmcfg.render.style import Style
-from elmcfg.render.tables import amount, binary, columns
+from elmcfg.render.tables import amount, columns
+from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.costs import Cost

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.render.tables import amount, binary, columns
+from elmcfg.render.tables import amount, columns
 from elmcfg.search.budgets import QUANTITIES, Conditions
 from elmcfg.search.problem import costs_of, written
 from elmcfg.search.space import SpaceSchedule
+from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.search.budgets import Goal

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from elmcfg.render.style import Style
-from elmcfg.render.tables import binary
+from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.proof import Check, CheckResult, Report

@@ -7,6 +7,7 @@ from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 from elmcfg.render.style import Style
+from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -27,15 +28,6 @@ def amount(number: float, unit: str = "") -> str:
         number /= 1000
     figure = f"{number:.0f}" if not prefix else f"{number:.3g}"
     return f"{figure} {prefix}{unit}".rstrip()
-
-
-def binary(size: float) -> str:
-    """Bytes with a binary prefix: 1,572,864 is ``1.5 MiB``."""
-    for prefix in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(size) < 1024 or prefix == "TiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {prefix}" if prefix == "B" else f"{size:.4g} {prefix}"
 
 
 def bar(value: float, most: float, width: int) -> str:

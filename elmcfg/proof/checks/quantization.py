@@ -40,12 +40,20 @@ def check(subject: Subject) -> str:
     for index in sorted({0, last // 2, last}):
         for bits, tolerance in TOLERANCES.items():
             subject.note(f"layer {index} with {bits} bits")
-            error = _error(subject, subject.evaluated_model.layers[index], bits)
+            layer = subject.evaluated_model.layers[index]
+            error = _error(subject, layer, bits)
             allowed = tolerance + dtypes.TOLERANCES[subject.dtype]
             if not error <= allowed:
-                raise CheckFailedError(
+                found = (
                     f"layer {index} with {bits} bits is off by {error:.1%}, {allowed:.0%} allowed"
                 )
+                rounded = _error(subject, layer, bits, dequantized=True)
+                if rounded <= allowed:
+                    found += (
+                        f"; the same weights dequantized are off by {rounded:.1%}, so MLX's "
+                        "quantized product is wrong for these shapes on this device"
+                    )
+                raise CheckFailedError(found)
             worst[bits] = max(worst[bits], error)
     errors = ", ".join(f"{bits} bits off by {error:.1%}" for bits, error in worst.items())
     named = [
@@ -76,10 +84,16 @@ def _left_out(subject: Subject, group: int) -> list[str]:
     return kept
 
 
-def _error(subject: Subject, layer: TransformerBlock, bits: int) -> float:
-    """Error of a layer's change to the residual stream, as a share of the largest."""
+def _error(
+    subject: Subject, layer: TransformerBlock, bits: int, *, dequantized: bool = False
+) -> float:
+    """Error of a layer's change to the residual stream, as a share of the largest.
+
+    With the quantized products of MLX, or with plain ones of the ``dequantized`` weights.
+    """
     import mlx.core as mx
     import mlx.nn as nn
+    from mlx.utils import tree_map
 
     # Small, as embeddings are, so that the layer's change is not lost in rounding beside it.
     x = 0.02 * mx.random.normal(
@@ -91,10 +105,28 @@ def _error(subject: Subject, layer: TransformerBlock, bits: int) -> float:
     own = layer.leaf_modules()
     fits = lambda _, m: hasattr(m, "to_quantized") and m.weight.shape[-1] % _GROUP == 0  # noqa: E731
     nn.quantize(layer, group_size=_GROUP, bits=bits, class_predicate=fits)
+    if dequantized:
+        layer.update_modules(
+            tree_map(_dequantized, layer.leaf_modules(), is_leaf=nn.Module.is_module)
+        )
     try:
         return share_of_difference(layer(x, "causal") - x, expected)
     finally:
         layer.update_modules(own)
+
+
+def _dequantized(module: Any) -> Any:
+    """A plain linear layer in place of a quantized one; any other module as it is."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    if not isinstance(module, nn.QuantizedLinear):
+        return module
+    plain: Any = nn.Linear(1, 1, bias=False)
+    plain.weight = mx.dequantize(
+        module.weight, module.scales, module.biases, module.group_size, module.bits
+    )
+    return plain
 
 
 def _some(names: list[str]) -> str:
