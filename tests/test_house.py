@@ -72,10 +72,11 @@ MAY_IMPORT = {
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
     "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
+    "training": {"backend", "config", "costs", "document", "model", "units"},
     "doctor": {"backend", "proof"},
     "render": {"codes", "config", "diagnostics", "document", "hardware", "search"},
 }
-MLX_ROOMS = {"backend", "model", "proof"}
+MLX_ROOMS = {"backend", "model", "proof", "training"}
 
 
 def modules() -> list[Path]:
