@@ -79,7 +79,8 @@ class Trainer:
 
     def _fill(self, target: Any, source: Any) -> None:
         """Put arrays in place, since the compiled step holds on to the containers."""
-        for key in target if isinstance(target, dict) else range(len(target)):
+        # By the source: modules without weights, such as RoPE, are not in a checkpoint.
+        for key in source if isinstance(source, dict) else range(len(source)):
             if isinstance(target[key], mx.array):
                 target[key] = source[key]
             else:
