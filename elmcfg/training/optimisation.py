@@ -60,9 +60,10 @@ class Trainer:
         def step(tokens: mx.array) -> mx.array:
             loss, gradients = gradient(self._held["weights"], tokens)
             gradients, _ = clip(gradients)
-            self._held["weights"] = self._optimizer.apply_gradients(
-                gradients, self._held["weights"]
-            )
+            updated = self._optimizer.apply_gradients(gradients, self._held["weights"])
+            # In place: MultiOptimizer merges its parts in an order that changes from process to
+            # process, and a compiled function knows its outputs by their order alone.
+            self._fill(self._held["weights"], updated)
             return loss
 
         self._step = step
