@@ -74,6 +74,8 @@ MAY_IMPORT = {
     "backend": set(),
     "model": {"backend", "costs", "geometry"},
     "proof": {"backend", "config", "conversion", "costs", "formats", "geometry", "model", "units"},
+    "proof": {"backend", "config", "costs", "formats", "geometry", "model"},
+    "training": {"backend", "config", "costs", "document", "model", "units"},
     "doctor": {"backend", "proof"},
     "render": {
         "codes",
@@ -87,7 +89,7 @@ MAY_IMPORT = {
     },
     "study": {"config", "geometry"},
 }
-MLX_ROOMS = {"backend", "model", "proof"}
+MLX_ROOMS = {"backend", "model", "proof", "training"}
 
 
 def modules() -> list[Path]:
