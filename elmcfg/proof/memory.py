@@ -42,6 +42,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from elmcfg.children import readable
 from elmcfg.costs import DTYPE_BYTES, layer_cost
 from elmcfg.proof.subject import SHORT
 
@@ -217,13 +218,3 @@ def _channels(layer: LayerShape, shape: Geometry, seq_len: int) -> int:
     q, k, f = layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
     heads = 3 * (q + 2 * k) * h + q * h + q * seq_len
     return 4 * d + heads + (6 if shape.ffn_with_glu else 3) * f
-
-
-def readable(count: int) -> str:
-    """Bytes with a binary prefix, for people."""
-    value = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
