@@ -5,9 +5,9 @@
 >>> elmcfg.cost(config).parameters.total
 271527168
 
-``load``, ``validate``, ``scale``, ``dump`` and ``cost`` are pure; only ``build`` and ``prove``
-import MLX. Names are imported when they are first used, so that ``import elmcfg`` costs next to
-nothing.
+``load``, ``validate``, ``scale``, ``design``, ``dump`` and ``cost`` are pure; only ``build`` and
+``prove`` import MLX. Names are imported when they are first used, so that ``import elmcfg`` costs
+next to nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from elmcfg.model.build import build
     from elmcfg.proof import Report, prove
     from elmcfg.scaling import scale
+    from elmcfg.search.task import NothingFitsError, design
     from elmcfg.sources import SourceNotFoundError
 
 __version__ = "0.1.0"
@@ -36,12 +37,14 @@ _HOMES = {
     "Geometry": "elmcfg.geometry",
     "InvalidConfigError": "elmcfg.diagnostics",
     "LayerShape": "elmcfg.geometry",
+    "NothingFitsError": "elmcfg.search.task",
     "Report": "elmcfg.proof",
     "Severity": "elmcfg.diagnostics",
     "SourceNotFoundError": "elmcfg.sources",
     "Span": "elmcfg.diagnostics",
     "build": "elmcfg.model.build",
     "cost": "elmcfg.costs",
+    "design": "elmcfg.search.task",
     "dump": "elmcfg.formats.variant",
     "load": "elmcfg.linter",
     "make_divisible": "elmcfg.geometry",
@@ -58,12 +61,14 @@ __all__ = [
     "Geometry",
     "InvalidConfigError",
     "LayerShape",
+    "NothingFitsError",
     "Report",
     "Severity",
     "SourceNotFoundError",
     "Span",
     "build",
     "cost",
+    "design",
     "dump",
     "load",
     "make_divisible",

@@ -6,14 +6,11 @@ below contradict each other, and at small scale the ranking changes with the see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import cos, pi
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from elmcfg.schedule import numpy_round
-
-Keys = dict[str, Any]
+from elmcfg.schedule import multipliers
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,38 +22,35 @@ class Profile:
         summary: Its form.
         source: Where it comes from.
         known: What is and is not known of its quality.
-        keys: From a depth to the keys of a config that say it: ``qkv_multipliers``,
-            ``ffn_multipliers`` and, where it needs one, ``schedule``.
+        qkv: Control points of the query width.
+        ffn: Control points of the feed-forward width.
+        curve: What runs through them; a name in :data:`elmcfg.schedule.CURVES`.
+        schedule: Keys of a config's ``schedule``, where it needs any.
     """
 
     name: str
     summary: str
     source: str
     known: str
-    keys: Callable[[int], Keys]
+    qkv: tuple[float, ...]
+    ffn: tuple[float, ...]
+    curve: str = "linear"
+    schedule: Mapping[str, Any] = field(default_factory=dict)
 
+    def keys(self, num_layers: int) -> dict[str, Any]:
+        """The keys of a config of this depth that say it.
 
-def cosine(first: float, last: float, num_layers: int) -> tuple[float, ...]:
-    """Half a period of a cosine from ``first`` to ``last``, to two decimals; one per layer."""
-    middle, swing = (first + last) / 2, (first - last) / 2
-    steps = max(num_layers - 1, 1)
-    return tuple(numpy_round(middle + swing * cos(pi * i / steps), 2) for i in range(num_layers))
-
-
-def plateaus(values: Sequence[float], num_layers: int) -> tuple[float, ...]:
-    """Each value held for an equal share of the depth, the later ones longer by a layer if need be.
-
-    With fewer layers than values the first ones are left out.
-    """
-    count = len(values)
-    return tuple(
-        values[count - 1 - (num_layers - 1 - i) * count // num_layers] for i in range(num_layers)
-    )
-
-
-def _points(qkv: Sequence[float], ffn: Sequence[float], **schedule: Any) -> Callable[[int], Keys]:
-    keys: Keys = {"qkv_multipliers": tuple(qkv), "ffn_multipliers": tuple(ffn)}
-    return lambda num_layers: keys | ({"schedule": schedule} if schedule else {})
+        A config knows straight lines between control points alone, so that another curve is
+        written out, one multiplier per layer.
+        """
+        points = {"qkv_multipliers": self.qkv, "ffn_multipliers": self.ffn}
+        keys: dict[str, Any] = {
+            key: values
+            if self.curve == "linear" or len(values) == 1
+            else multipliers(values, num_layers, curve=self.curve)
+            for key, values in points.items()
+        }
+        return keys | ({"schedule": dict(self.schedule)} if self.schedule else {})
 
 
 _FRAMES_PAPER = "arXiv 2509.06518; baroian/OLMo-custom"
@@ -74,7 +68,8 @@ PROFILES = {
             "every classic decoder",
             "The baseline. In a small trial (1.3M parameters, bytes of English, three seeds) no "
             "other profile beat it beyond the spread of seeds.",
-            _points((0.75,), (2.25,)),
+            (0.75,),
+            (2.25,),
         ),
         Profile(
             "vanilla",
@@ -82,23 +77,25 @@ PROFILES = {
             "OpenELM, arXiv 2404.14619; DeLighT, arXiv 2008.00623",
             "What the released OpenELM models have. Their authors report better accuracy than "
             "OLMo's at as many parameters; data and recipe differ as well.",
-            _points((0.5, 1.0), (0.5, 4.0)),
+            (0.5, 1.0),
+            (0.5, 4.0),
         ),
         Profile(
             "reverse",
             "a straight line from wide to narrow",
             _FRAMES_PAPER,
             f"{_DTYPE_BUG}.",
-            _points((1.0, 0.5), (4.0, 0.5)),
+            (1.0, 0.5),
+            (4.0, 0.5),
         ),
         Profile(
             "framed",
             "vanilla, then the first and the last layer at full width",
             _FRAMES_PAPER,
             f"{_DTYPE_BUG}.",
-            _points(
-                (0.5, 1.0), (0.5, 4.0), frame_qkv_multiplier=1.0, frame_ffn_multiplier=4.0
-            ),
+            (0.5, 1.0),
+            (0.5, 4.0),
+            schedule={"frame_qkv_multiplier": 1.0, "frame_ffn_multiplier": 4.0},
         ),
         Profile(
             "crown",
@@ -106,13 +103,13 @@ PROFILES = {
             "multipliers are not rounded",
             _FRAMES_PAPER,
             f"{_DTYPE_BUG}.",
-            _points(
-                (0.5, 1.0, 0.5),
-                (0.5, 3.8, 0.5),
-                decimals=None,
-                frame_qkv_multiplier=1.0,
-                frame_ffn_multiplier=4.0,
-            ),
+            (0.5, 1.0, 0.5),
+            (0.5, 3.8, 0.5),
+            schedule={
+                "decimals": None,
+                "frame_qkv_multiplier": 1.0,
+                "frame_ffn_multiplier": 4.0,
+            },
         ),
         Profile(
             "bowtie",
@@ -120,7 +117,8 @@ PROFILES = {
             "after arXiv 2606.18246",
             "The paper varies the residual width as well, which one model_dim cannot say; this "
             "is its form alone, and nothing is known of it.",
-            _points((1.0, 0.5, 1.0), (4.0, 0.5, 4.0)),
+            (1.0, 0.5, 1.0),
+            (4.0, 0.5, 4.0),
         ),
         Profile(
             "tapered",
@@ -129,20 +127,18 @@ PROFILES = {
             "arXiv 2606.23670",
             "Its authors argue for it, against OpenELM's order; not tried in OpenELM's "
             "architecture here.",
-            lambda n: {
-                "qkv_multipliers": (0.75,),
-                "ffn_multipliers": cosine(1.5 * 2.25, 0.5 * 2.25, n),
-            },
+            (0.75,),
+            (1.5 * 2.25, 0.5 * 2.25),
+            curve="cosine",
         ),
         Profile(
             "step",
             "three plateaus on vanilla's line: 0.5, 0.75, 1.0 (QKV) and 0.5, 2.25, 4.0 (FFN)",
             "elmcfg, for comparison with vanilla",
             "Nothing is known of it.",
-            lambda n: {
-                "qkv_multipliers": plateaus((0.5, 0.75, 1.0), n),
-                "ffn_multipliers": plateaus((0.5, 2.25, 4.0), n),
-            },
+            (0.5, 0.75, 1.0),
+            (0.5, 2.25, 4.0),
+            curve="plateaus",
         ),
     )
 }  # fmt: skip

@@ -11,6 +11,7 @@ because importing numpy costs a command-line tool more than everything else it d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import cos, pi
 
 RELEASED_DECIMALS = 2
 """Decimals that CoreNet and the released models round multipliers to."""
@@ -88,12 +89,34 @@ def _through(points: Sequence[float], num_layers: int) -> tuple[float, ...]:
     return tuple(result)
 
 
+def cosine_weights(num_layers: int) -> tuple[float, ...]:
+    """Half a period of a cosine, from 1 to -1, at each layer."""
+    steps = max(num_layers - 1, 1)
+    return tuple(cos(pi * i / steps) for i in range(num_layers))
+
+
+def plateau_places(count: int, num_layers: int) -> tuple[int, ...]:
+    """Which of ``count`` points each layer has, when each is held for an equal share of the depth.
+
+    The later ones are held longer by a layer if need be; with fewer layers than points the first
+    ones are left out.
+    """
+    return tuple(count - 1 - (num_layers - 1 - i) * count // num_layers for i in range(num_layers))
+
+
+CURVES = ("linear", "cosine", "plateaus")
+"""What can run through control points: straight lines, which is all that a config knows; half a
+period of a cosine from the first of two to the second (arXiv 2606.23670); each point held for an
+equal share of the depth. The last two are written out in a config, one multiplier per layer."""
+
+
 def multipliers(
     points: Sequence[float],
     num_layers: int,
     *,
     decimals: int | None = RELEASED_DECIMALS,
     frame: float | None = None,
+    curve: str = "linear",
 ) -> tuple[float, ...]:
     """One multiplier per layer, from control points or from a list that already has one each.
 
@@ -101,11 +124,13 @@ def multipliers(
         points: Either ``num_layers`` multipliers, which are returned as they are, or control
             points: one (every layer the same, used unrounded as CoreNet uses a plain number),
             two (CoreNet's layer-wise scaling), or more (straight lines through all of them).
+            Two for a cosine; any number for plateaus.
         num_layers: Depth of the model.
         decimals: Round each interpolated multiplier to this many decimals with numpy's rounding;
             ``None`` leaves them as they are.
         frame: Value forced onto the first and the last layer afterwards ("framed" schedules,
             arXiv 2509.06518); ``None`` leaves the ends as they are.
+        curve: What runs through the points; one of :data:`CURVES`.
 
     Returns:
         ``num_layers`` multipliers.
@@ -116,15 +141,21 @@ def multipliers(
     """
     if len(points) == num_layers:
         return tuple(points)
-    if not is_control_points(len(points), num_layers):
+    if curve == "linear" and not is_control_points(len(points), num_layers):
         raise ValueError(
             f"{len(points)} multipliers are neither one per layer ({num_layers}) nor "
             f"1 to {max_control_points(num_layers)} control points"
         )
     if len(points) == 1:
         values = (points[0],) * num_layers
+    elif curve == "plateaus":
+        values = tuple(points[place] for place in plateau_places(len(points), num_layers))
     else:
-        if len(points) == 2:
+        if curve == "cosine":
+            first, last = points
+            middle, swing = (first + last) / 2, (first - last) / 2
+            values = tuple(middle + swing * weight for weight in cosine_weights(num_layers))
+        elif len(points) == 2:
             values = linspace(points[0], points[1], num_layers)
         else:
             values = _through(points, num_layers)

@@ -83,3 +83,18 @@ def fraction(text: str) -> Fraction:
     if unit not in ("", "%"):
         raise ValueError(f"{text!r}: unknown unit {unit!r}; write 0.5% or 0.005")
     return number / 100 if unit else number
+
+
+def amount(text: str, unit: str) -> Fraction:
+    """An amount of a cost, or a share such as ``60%``.
+
+    Args:
+        text: What was written.
+        unit: ``bytes``, ``channels/layer``, or anything that is counted.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if text.endswith("%") or unit == "channels/layer":
+        return fraction(text)
+    return Fraction(size(text) if unit == "bytes" else count(text))

@@ -13,7 +13,9 @@ import yaml
 from conftest import Run
 
 import elmcfg
+from elmcfg import schedule
 from elmcfg.diagnostics import has_errors
+from elmcfg.profiles import PROFILES
 
 SMALL = (
     "--layers",
@@ -240,7 +242,6 @@ def test_the_same_call_gives_the_same_file(run: Run) -> None:
         (("--max-params", "1M", "--minimize", "size"), "unknown cost 'size'"),
         (("--minimize", "kv", "--maximize", "params"), "one of --minimize and --maximize"),
         (("--max-params", "1M", "--profile", "crwn"), "unknown profile 'crwn'"),
-        (("--max-params", "1M", "--profile", "step"), "a list made for one depth"),
         (("--max-params", "1M", "--select-layers", "1"), "no budget"),
         (("--select-layers", "1"), "give --from CONFIG"),
         (("--from", "tiny", "--select-layers", "4"), "its layers are 0 to 3"),
@@ -300,6 +301,36 @@ def test_a_named_schedule_to_a_budget(run: Run) -> None:
     assert len(values["ffn_multipliers"]) == 3
     assert values["schedule"]["decimals"] is None
     assert values["schedule"]["frame_ffn_multiplier"] == 4.0
+
+
+@pytest.mark.parametrize("name", ["tapered", "step"])
+def test_a_curved_schedule_to_a_budget_is_written_out(run: Run, name: str) -> None:
+    arguments = ("--layers", "12", "--model-dim", "384", "--head-dim", "32", "--profile", name)
+    done = run("scale", *arguments, "--target-non-embedding-params", "20M", "-q",
+               "--ffn-dim-divisor", "32")  # fmt: skip
+    assert done.code == 0
+    config = elmcfg.Config.model_validate(yaml.safe_load(done.out))
+    assert elmcfg.cost(config).parameters.non_embedding == pytest.approx(20e6, rel=1e-3)
+    assert config.ffn_multipliers is not None
+    first, *_, last = config.ffn_multipliers
+    drawn = PROFILES[name]
+    wanted = schedule.multipliers((first, last), 12, curve="cosine")
+    if name == "step":
+        wanted = (first,) * 4 + (config.ffn_multipliers[5],) * 4 + (last,) * 4
+    assert config.ffn_multipliers == wanted
+    assert (first > last) == (drawn.ffn[0] > drawn.ffn[-1])
+
+
+def test_what_is_nearest_to_a_budget_can_be_made_from_its_flags(run: Run) -> None:
+    for name in ("crown", "tapered"):
+        done = run("scale", "--profile", name, "--target-params", "9M", "--layers", "12",
+                   "--model-dim", "384", "--head-dim", "32")  # fmt: skip
+        assert done.code == 1
+        lines = done.err.splitlines()
+        at = next(i for i, line in enumerate(lines) if "nearest that keeps" in line)
+        nearest = int(lines[at].split(": ")[1].removesuffix(", with").replace(",", ""))
+        again = run("scale", *lines[at + 1].split(), "--format", "json")
+        assert json.loads(again.out)["cost"]["parameters"]["total"] == nearest
 
 
 def test_profiles_are_listed_with_sources(run: Run) -> None:

@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "infer": {"geometry", "schedule"},
     "differences": {"config", "costs", "geometry"},
     "scaling": PURE | {"findings", "profiles"},
-    "search": PURE | {"document", "infer", "scaling"},
+    "search": PURE | {"document", "infer", "profiles", "scaling", "units"},
     "formats": {"config", "costs", "document", "geometry"},
     "conversion": {
         "backend",

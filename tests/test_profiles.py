@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import elmcfg
 from elmcfg.diagnostics import has_errors
-from elmcfg.profiles import PROFILES, cosine, plateaus, profile
+from elmcfg.profiles import PROFILES, profile
 from elmcfg.scaling import scale
+from elmcfg.schedule import multipliers
 
 SHALLOWEST = {"crown": 5, "bowtie": 5, "framed": 3}
 
@@ -41,7 +42,7 @@ def test_every_profile_says_where_it_is_from_and_what_is_known() -> None:
 
 @given(st.integers(2, 60))
 def test_the_taper_falls_along_a_cosine_and_keeps_the_mean(layers: int) -> None:
-    got = cosine(3.375, 1.125, layers)
+    got = multipliers((3.375, 1.125), layers, curve="cosine")
     wanted = [2.25 + 1.125 * math.cos(math.pi * i / (layers - 1)) for i in range(layers)]
     assert got == pytest.approx(wanted, abs=0.00501)
     assert sorted(got, reverse=True) == list(got)
@@ -49,9 +50,9 @@ def test_the_taper_falls_along_a_cosine_and_keeps_the_mean(layers: int) -> None:
 
 
 def test_plateaus_share_the_depth() -> None:
-    assert plateaus([1, 2, 3], 6) == (1, 1, 2, 2, 3, 3)
-    assert plateaus([1, 2, 3], 7) == (1, 1, 2, 2, 3, 3, 3)
-    assert plateaus([1, 2, 3], 2) == (2, 3)
+    assert multipliers([1, 2, 3], 6, curve="plateaus") == (1, 1, 2, 2, 3, 3)
+    assert multipliers([1, 2, 3], 7, curve="plateaus") == (1, 1, 2, 2, 3, 3, 3)
+    assert multipliers([1, 2, 3], 2, curve="plateaus") == (2, 3)
 
 
 def test_own_multipliers_go_before_the_profiles() -> None:

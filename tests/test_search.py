@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ def spaces(draw: st.DrawFn) -> Space:
         return draw(st.lists(values, min_size=1, max_size=most, unique=True))
 
     multiplier = st.integers(5, 500).map(lambda n: n / 100)
-    points = draw(st.integers(1, 3))
+    curve = draw(st.sampled_from(["linear", "cosine", "plateaus"]))
+    points = draw(st.integers(1, 2 if curve == "cosine" else 3))
     return make_space(
         {
             "num_transformer_layers": axis(st.integers(5, 12)),
@@ -48,6 +50,7 @@ def spaces(draw: st.DrawFn) -> Space:
             "schedule": {
                 "decimals": draw(st.sampled_from([2, None, 1])),
                 "frame_ffn_multiplier": draw(st.none() | multiplier),
+                "curve": curve,
             },
         }
     )
@@ -69,9 +72,10 @@ def every_design(space: Space) -> Iterator[Design]:
         for qkv, ffn in itertools.product(
             itertools.product(*space.qkv), itertools.product(*space.ffn)
         ):
-            d, options = space.schedule.decimals, space.schedule
-            q = schedule.multipliers(qkv, depth, decimals=d, frame=options.frame_qkv_multiplier)
-            f = schedule.multipliers(ffn, depth, decimals=d, frame=options.frame_ffn_multiplier)
+            options = space.schedule
+            expand = partial(schedule.multipliers, decimals=options.decimals, curve=options.curve)
+            q = expand(qkv, depth, frame=options.frame_qkv_multiplier)
+            f = expand(ffn, depth, frame=options.frame_ffn_multiplier)
             heads = [geometry.query_heads(m, width, head_dim, groups) // groups for m in q]
             units = [geometry.ffn_dim(m, width, divisor) // divisor for m in f]
             difference = (
@@ -220,14 +224,17 @@ def test_the_same_search_gives_the_same_answer(wide: Space) -> None:
     st.integers(1, 60),
     st.sampled_from([None, 0, 1, 2, 3, 9]),
     st.none() | st.floats(0.1, 5),
+    st.sampled_from(schedule.CURVES),
 )
 def test_schedules_on_arrays_are_the_scalar_ones_bit_for_bit(
-    points: list[float], layers: int, decimals: int | None, frame: float | None
+    points: list[float], layers: int, decimals: int | None, frame: float | None, curve: str
 ) -> None:
     if len(points) != layers and not schedule.is_control_points(len(points), layers):
         return
-    wanted = schedule.multipliers(points, layers, decimals=decimals, frame=frame)
-    got = expand(np.array(points)[:, None], layers, decimals=decimals, frame=frame)
+    if curve == "cosine":
+        points = points[:2]
+    wanted = schedule.multipliers(points, layers, decimals=decimals, frame=frame, curve=curve)
+    got = expand(np.array(points)[:, None], layers, decimals=decimals, frame=frame, curve=curve)
     assert got[:, 0].tolist() == list(wanted)
 
 
@@ -287,7 +294,7 @@ def test_a_cost_beyond_64_bits_is_refused(wide: Space) -> None:
 @settings(max_examples=50)
 def test_given_designs_have_the_sums_of_the_space(space: Space) -> None:
     designs = list(every_design(space))
-    if space.schedule.frame_ffn_multiplier is not None:
+    if space.schedule.frame_ffn_multiplier is not None or space.schedule.curve != "linear":
         return
     shapes = np.array([dataclasses.astuple(d.shape) for d in designs])
     names = [field.name for field in dataclasses.fields(Designs)]

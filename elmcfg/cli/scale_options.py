@@ -125,11 +125,7 @@ class AmountOf(click.ParamType[Amount]):
     name = "AMOUNT"
 
     def __init__(self, unit: str) -> None:
-        parsers: dict[str, Callable[[str], int | Fraction]] = {
-            "bytes": units.size,
-            "channels/layer": units.fraction,
-        }
-        self._parse = parsers.get(unit, units.count)
+        self._unit = unit
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -137,9 +133,7 @@ class AmountOf(click.ParamType[Amount]):
         """An amount."""
         text = str(value)
         try:
-            if text.endswith("%"):
-                return Amount(units.fraction(text), True, text)
-            return Amount(Fraction(self._parse(text)), False, text)
+            return Amount(units.amount(text, self._unit), text.endswith("%"), text)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,60 +16,15 @@ from elmcfg.config import Config
 from elmcfg.costs import cost
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.geometry import geometry
-from elmcfg.infer import infer
 from elmcfg.linter import load
-from elmcfg.profiles import profile
 from elmcfg.render import designs as drawn
 from elmcfg.render import machine, plots
-from elmcfg.scaling import recipe
 from elmcfg.search import engine, infeasible, pareto, problem
-from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal
-from elmcfg.search.reference import RELEASED, Reference, reference
-from elmcfg.search.space import Space, load_space
+from elmcfg.search.budgets import QUANTITIES, Goal
+from elmcfg.search.task import ASSUMED, Task, task
 from elmcfg.sources import shipped
 
-_AXES = (
-    "num_transformer_layers", "model_dim", "head_dim", "num_gqa_groups", "ffn_dim_divisor",
-    "qkv_multipliers", "ffn_multipliers",
-)  # fmt: skip
 _CANDIDATES = 5
-
-
-@dataclass(frozen=True)
-class Task:
-    """A search as the flags say it.
-
-    Attributes:
-        space: What is searched.
-        bounds: What must hold.
-        goal: What is best; None for being like the reference.
-        conditions: What costs assume.
-        reference: The shape to be like.
-        keys: Keys of the configs that no design sets.
-        multiple_of: Every width is a multiple of this.
-    """
-
-    space: Space
-    bounds: tuple[Bound, ...]
-    goal: Goal | None
-    conditions: Conditions
-    reference: Reference
-    keys: dict[str, Any]
-    multiple_of: int
-
-    @property
-    def rule(self) -> engine.Rule:
-        """Which shapes are allowed."""
-        return partial(problem.is_allowed, assumed=self.conditions, multiple_of=self.multiple_of)
-
-    def config(self, design: engine.Design) -> Config:
-        """The config of a design."""
-        return problem.config_of(design, self.space.schedule, self.keys)
-
-    def shown(self) -> list[str]:
-        """Names of the costs that a table shows."""
-        names = ["params", "kv-cache", *(b.quantity.name for b in self.bounds)]
-        return list(dict.fromkeys([*names, *([self.goal.quantity.name] if self.goal else [])]))
 
 
 def run(given: dict[str, Any], output: Path | None, force: bool, format_: str, quiet: bool) -> None:
@@ -92,61 +46,23 @@ def run(given: dict[str, Any], output: Path | None, force: bool, format_: str, q
 def _task(given: dict[str, Any]) -> Task:
     if "select_layers" in given:
         raise click.UsageError("--select-layers takes layers as they are, and so no budget")
-    flags = config_keys(given)
-    axes = {key: flags.pop(key) for key in _AXES if key in flags}
-    schedule = flags.pop("schedule", {})
-    keys = dict(flags)
     if "plot" in given and "pareto" not in given:
         raise click.UsageError("--plot draws a front: give --pareto, such as params,kv-cache")
-    problem.check_keys(keys)
-    space = load_space(given.get("space", "default"))
-    like, of_source = RELEASED, None
-    if "base" in given:
-        config = config_argument(given["base"])
-        found = infer(config)
-        inherited = recipe(config, found)
-        keys = {k: v for k, v in inherited.items() if k not in (*_AXES, "schedule")} | keys
-        if "space" not in given:
-            space = problem.around(config, found)
-        shape = geometry(config)
-        like = reference(shape, given["base"])
-        of_source = problem.measured(shape, config.ffn_dim_divisor, _conditions(given, keys))
-    if "profile" in given:
-        form = profile(given["profile"]).keys(space.layers[-1])
-        if len(form["ffn_multipliers"]) > 5:
-            raise click.UsageError(
-                f"the profile {given['profile']} is a list made for one depth, which no search "
-                "varies; give --layers and --model-dim instead of a budget"
-            )
-        axes = {k: problem.near(v) for k, v in form.items() if k in _AXES} | axes
-        schedule = form.get("schedule", {}) | schedule
-        like = Reference(
-            given["profile"], form["qkv_multipliers"], form["ffn_multipliers"], like.aspect_ratio
-        )
-    if "like" in given:
-        like = reference(geometry(config_argument(given["like"])), given["like"])
-    return Task(
-        space=problem.narrowed(space, axes, schedule),
-        bounds=problem.bounds(_limits(given), given["tolerance"], of_source),
-        goal=_goal(given),
-        conditions=_conditions(given, keys),
-        reference=like,
-        keys=keys,
-        multiple_of=given["multiple_of"],
-    )
-
-
-def _conditions(given: dict[str, Any], keys: dict[str, Any]) -> Conditions:
-    tokens = given.get("training_tokens")
-    if tokens is None and any("training_flops" in key for key in given):
+    if "training_tokens" not in given and any("training_flops" in key for key in given):
         raise click.UsageError("training-flops needs --training-tokens, such as 1T")
-    return problem.conditions(
-        keys,
-        context_length=given.get("context_length"),
-        batch_size=given["batch_size"],
-        cache_dtype=given["cache_dtype"],
-        weight_dtype=given.get("weight_dtype"),
-        training_tokens=int(tokens.value) if tokens else None,
+    assumed = {key: given[key] for key in ASSUMED if key in given}
+    if "training_tokens" in given:
+        assumed["training_tokens"] = int(given["training_tokens"].value)
+    models = {key: config_argument(given[key]) for key in ("base", "like") if key in given}
+    return task(
+        _limits(given),
+        config_keys(given),
+        goal=_goal(given),
+        tolerance=given["tolerance"],
+        multiple_of=given["multiple_of"],
+        **{key: given[key] for key in ("space", "profile") if key in given},
+        **models,
+        **assumed,
     )
 
 
@@ -237,7 +153,7 @@ def _write(
     if format_ == "json":
         write(_json(task, chosen, result), output, force)
     elif format_ == "csv":
-        write(drawn.csv_text(chosen, task.conditions), output, force)
+        write(drawn.csv_text(chosen, task.space.schedule, task.conditions), output, force)
     elif output is None or ("count" not in given and "pareto" not in given):
         config = task.config(chosen[0])
         write(text(config, format_, remark), output, force)
@@ -330,5 +246,5 @@ def _nothing_fits(task: Task, result: engine.Result, format_: str) -> NoReturn:
     if format_ == "json":
         search = _search_values(task, result) | {"relaxations": drawn.relaxation_values(found)}
         say(machine.text({"config": None, "cost": None, "candidates": [], "search": search}))
-    note("elmcfg: " + drawn.proof(task.space.name, result, found))
+    note("elmcfg: " + drawn.proof(task.space, result, found))
     sys.exit(1)

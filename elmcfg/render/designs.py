@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg.render.tables import amount, binary, columns
 from elmcfg.search.budgets import QUANTITIES, Conditions
-from elmcfg.search.problem import costs_of
+from elmcfg.search.problem import costs_of, written
+from elmcfg.search.space import SpaceSchedule
 
 if TYPE_CHECKING:
     from elmcfg.search.engine import Design, Result
     from elmcfg.search.infeasible import Relaxation
     from elmcfg.search.pareto import Front
+    from elmcfg.search.space import Space
 
 
 def value(number: Fraction, unit: str) -> str:
@@ -58,7 +60,7 @@ def table(designs: Sequence[Design], assumed: Conditions, names: Sequence[str]) 
     return "\n".join(columns(rows))
 
 
-def csv_text(designs: Sequence[Design], assumed: Conditions) -> str:
+def csv_text(designs: Sequence[Design], schedule: SpaceSchedule, assumed: Conditions) -> str:
     """One row per design with every cost, for a spreadsheet."""
     stream = io.StringIO()
     shape = ("num_transformer_layers", "model_dim", "head_dim", "num_gqa_groups", "ffn_dim_divisor")
@@ -66,25 +68,31 @@ def csv_text(designs: Sequence[Design], assumed: Conditions) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*shape, "qkv_multipliers", "ffn_multipliers", *names])
     for design in designs:
-        s = design.shape
+        s, keys = design.shape, written(design, schedule)
         writer.writerow(
             [
                 *(s.layers, s.model_dim, s.head_dim, s.queries_per_kv_head, s.divisor),
-                " ".join(map(repr, design.qkv)),
-                " ".join(map(repr, design.ffn)),
+                " ".join(map(repr, keys["qkv_multipliers"])),
+                " ".join(map(repr, keys["ffn_multipliers"])),
                 *numbers(costs_of(design, assumed, names)).values(),
             ]
         )
     return stream.getvalue()
 
 
-def flags(design: Design) -> str:
-    """A design as flags of ``elmcfg scale``."""
-    s = design.shape
+def flags(design: Design, schedule: SpaceSchedule) -> str:
+    """A design of a space with such schedules as flags of ``elmcfg scale``."""
+    s, keys = design.shape, written(design, schedule)
+    options = "".join(
+        f" --{key.replace('_', '-')} {'none' if value is None else f'{value:g}'}"
+        for key, value in keys.get("schedule", {}).items()
+        if value != getattr(SpaceSchedule(), key)
+    )
     return (
         f"--layers {s.layers} --model-dim {s.model_dim} --head-dim {s.head_dim} "
         f"--queries-per-kv-head {s.queries_per_kv_head} --ffn-dim-divisor {s.divisor} "
-        f"--qkv-multipliers {_points(design.qkv)} --ffn-multipliers {_points(design.ffn)}"
+        f"--qkv-multipliers {_points(keys['qkv_multipliers'])} "
+        f"--ffn-multipliers {_points(keys['ffn_multipliers'])}{options}"
     )
 
 
@@ -135,10 +143,11 @@ def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
     ]
 
 
-def proof(space: str | None, result: Result, found: Sequence[Relaxation]) -> str:
+def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> str:
     """That nothing fits, which bound is in the way, and the nearest design without each."""
     lines = [
-        f"none of the {result.examined:,} designs of the space {space or 'given by flags'} fits; "
+        f"none of the {result.examined:,} designs of the space {space.name or 'given by flags'} "
+        "fits; "
         "all were examined"
     ]
     if not found:
@@ -156,7 +165,7 @@ def proof(space: str | None, result: Result, found: Sequence[Relaxation]) -> str
         exact = "" if unit == "parameters" else f" ({_exact(r.value)})"
         lines.append(
             f"    nearest that keeps to all others: {value(r.value, unit)}{exact}, with\n"
-            f"    {flags(r.nearest)}"
+            f"    {flags(r.nearest, space.schedule)}"
         )
     helpful = [r for r in found if r.nearest is not None]
     if helpful:

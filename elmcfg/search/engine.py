@@ -125,6 +125,7 @@ def tables(space: Space, reference: Reference = RELEASED) -> Iterator[Table]:
             depth,
             decimals=options.decimals,
             frame=options.frame_qkv_multiplier if qkv else options.frame_ffn_multiplier,
+            curve=options.curve,
             difference=lambda values: of_schedules(values, wanted),
         )
 

@@ -36,7 +36,12 @@ def widths(wanted: Floats, divisor: int | Integers) -> Integers:
 
 
 def expand(
-    points: Floats, num_layers: int, *, decimals: int | None, frame: float | None = None
+    points: Floats,
+    num_layers: int,
+    *,
+    decimals: int | None,
+    frame: float | None = None,
+    curve: str = "linear",
 ) -> Floats:
     """:func:`elmcfg.schedule.multipliers` for many lists of control points at once.
 
@@ -45,6 +50,7 @@ def expand(
         num_layers: Depth.
         decimals: As there.
         frame: As there.
+        curve: As there.
 
     Returns:
         Multipliers, shape (layers, schedules).
@@ -54,19 +60,32 @@ def expand(
         return points
     if count == 1:
         values = np.repeat(points, num_layers, axis=0)
+    elif curve == "plateaus":
+        values = points[list(schedule.plateau_places(count, num_layers))]
     else:
-        values = np.empty((num_layers, points.shape[1]))
-        pairs = schedule.anchors(count, num_layers) if count > 2 else ((0, 0), (num_layers - 1, 1))
-        for (left, a), (right, b) in itertools.pairwise(pairs):
-            slope = (points[b] - points[a]) / (right - left)
-            steps = np.arange(right - left)[:, None]
-            values[left:right] = steps * slope + points[a]
-        values[-1] = points[-1]
+        values = _through(points, num_layers, curve)
         if decimals is not None:
             scale = 10.0**decimals
             values = np.rint(values * scale) / scale
     if frame is not None:
         values[0] = values[-1] = frame
+    return values
+
+
+def _through(points: Floats, num_layers: int, curve: str) -> Floats:
+    if curve == "cosine":
+        first, last = points
+        weights = np.array(schedule.cosine_weights(num_layers))[:, None]
+        bent: Floats = (first + last) / 2 + (first - last) / 2 * weights
+        return bent
+    values = np.empty((num_layers, points.shape[1]))
+    count = len(points)
+    pairs = schedule.anchors(count, num_layers) if count > 2 else ((0, 0), (num_layers - 1, 1))
+    for (left, a), (right, b) in itertools.pairwise(pairs):
+        slope = (points[b] - points[a]) / (right - left)
+        steps = np.arange(right - left)[:, None]
+        values[left:right] = steps * slope + points[a]
+    values[-1] = points[-1]
     return values
 
 
@@ -134,6 +153,7 @@ class Schedules:
         *,
         decimals: int | None,
         frame: float | None,
+        curve: str,
         difference: Callable[[Floats], Floats],
     ) -> None:
         """Expand the product of ``axes``, one axis per control point.
@@ -143,12 +163,13 @@ class Schedules:
             num_layers: Depth.
             decimals: Rounding of the multipliers; None for none.
             frame: Forced onto first and last layer.
+            curve: What runs through the control points.
             difference: From multipliers (layers, schedules) to how far each schedule is from the
                 reference.
         """
         grids = np.meshgrid(*(np.array(axis) for axis in axes), indexing="ij")
         points = np.stack([grid.ravel() for grid in grids])
-        values = expand(points, num_layers, decimals=decimals, frame=frame)
+        values = expand(points, num_layers, decimals=decimals, frame=frame, curve=curve)
         differences = difference(values)
         order = np.argsort(differences, kind="stable")
         self.points: Floats = points[:, order].T

@@ -11,12 +11,15 @@ from elmcfg.config import Config
 from elmcfg.geometry import Geometry
 from elmcfg.infer import Inference
 from elmcfg.scaling import checked
-from elmcfg.schedule import is_control_points
+from elmcfg.schedule import is_control_points, multipliers
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Quantity, Shape
 from elmcfg.search.engine import Design
 from elmcfg.search.space import MAX_DEPTH, Space, SpaceSchedule, make_space
 
-_AROUND = tuple(Fraction(percent, 100) for percent in range(80, 121, 5))
+_PERCENT = range(80, 121, 5)
+# With three points or more, steps of 5 % already make tens of thousands of schedules.
+_WIDE_PERCENT = range(40, 201, 1)
+_WIDE_PERCENT_OF_MANY = range(40, 201, 5)
 _ASPECT_AROUND = (0.6, 1.7)
 
 
@@ -191,10 +194,20 @@ def _deep_enough(depths: Sequence[int], *counts: int) -> list[int]:
     return [n for n in depths if all(k == n or is_control_points(k, n) for k in counts)]
 
 
-def near(points: Sequence[float]) -> list[list[float]]:
-    """Values of each control point from 80 % to 120 % of what it is, in steps of 5 %."""
+def near(points: Sequence[float], *, widely: bool = False) -> list[list[float]]:
+    """Values of each control point around what it is.
+
+    Args:
+        points: Control points.
+        widely: From 40 % to 200 % in steps of 1 % (three points or more: 5 %), for where depth and
+            width are fixed, so that the schedule alone has to meet the budget. Else from 80 % to
+            120 % in steps of 5 %.
+    """
+    percents = _PERCENT
+    if widely:
+        percents = _WIDE_PERCENT if len(points) < 3 else _WIDE_PERCENT_OF_MANY
     return [
-        sorted({point, *(max(0.01, round(float(f) * point, 2)) for f in _AROUND)})
+        sorted({point, *(max(0.01, round(percent * point / 100, 2)) for percent in percents)})
         for point in points
     ]
 
@@ -207,6 +220,28 @@ def is_allowed(shape: Shape, assumed: Conditions, multiple_of: int) -> bool:
     if assumed.cache_dtype.startswith("q") and shape.head_dim % 64:
         return False
     return not assumed.weight_dtype.startswith("q") or shape.is_quantizable()
+
+
+def written(design: Design, schedule: SpaceSchedule) -> dict[str, Any]:
+    """The schedules of a design as keys of a config.
+
+    A config knows straight lines alone: what runs otherwise is written out, one multiplier per
+    layer.
+    """
+    depth = design.shape.layers
+    keys: dict[str, Any] = {"qkv_multipliers": design.qkv, "ffn_multipliers": design.ffn}
+    if schedule.curve != "linear":
+        frames = schedule.frame_qkv_multiplier, schedule.frame_ffn_multiplier
+        for (key, points), frame in zip(keys.items(), frames, strict=True):
+            if len(points) > 1 or frame is not None:
+                keys[key] = multipliers(
+                    points, depth, decimals=schedule.decimals, frame=frame, curve=schedule.curve
+                )
+        return keys
+    options = schedule.model_dump(exclude={"curve"})
+    if not len(design.qkv) == len(design.ffn) == depth and schedule != SpaceSchedule():
+        keys["schedule"] = options
+    return keys
 
 
 def config_of(design: Design, schedule: SpaceSchedule, keys: Mapping[str, Any]) -> Config:
@@ -229,13 +264,9 @@ def config_of(design: Design, schedule: SpaceSchedule, keys: Mapping[str, Any]) 
         "vocab_size": keys.get("vocab_size", 32000),
         "num_gqa_groups": s.queries_per_kv_head,
         "ffn_dim_divisor": s.divisor,
-        "qkv_multipliers": design.qkv,
-        "ffn_multipliers": design.ffn,
     }
     values.pop("schedule", None)
-    if not len(design.qkv) == len(design.ffn) == s.layers and schedule != SpaceSchedule():
-        values["schedule"] = schedule.model_dump()
-    return checked(values)
+    return checked(values | written(design, schedule))
 
 
 def costs_of(

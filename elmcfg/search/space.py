@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -134,6 +134,12 @@ class SpaceSchedule(BaseModel):
     decimals: Annotated[StrictInt, Field(ge=0, le=12)] | None = RELEASED_DECIMALS
     frame_qkv_multiplier: Multiplier | None = None
     frame_ffn_multiplier: Multiplier | None = None
+    curve: Literal["linear", "cosine", "plateaus"] = Field(
+        default="linear",
+        description="What runs through the control points: straight lines, half a cosine from the "
+        "first of two to the second, or each held for an equal share of the depth. Configs have "
+        "the last two as lists with one multiplier per layer.",
+    )
 
 
 class Space(BaseModel):
@@ -167,6 +173,8 @@ class Space(BaseModel):
         if self.layers[-1] > MAX_DEPTH:
             raise ValueError(f"num_transformer_layers goes up to {MAX_DEPTH:,} in a search")
         for key, axes in (("qkv_multipliers", self.qkv), ("ffn_multipliers", self.ffn)):
+            if self.schedule.curve == "cosine" and len(axes) > 2:
+                raise ValueError(f"{key} has {len(axes)} control points, but a cosine has two")
             for depth in self.layers:
                 if len(axes) != depth and not is_control_points(len(axes), depth):
                     raise ValueError(

@@ -1,0 +1,130 @@
+"""Text to tokens, with the bytes that each held-out token stands for.
+
+Bits per byte compares models across tokenizers only if the bytes are counted right. A byte token
+is one byte. A SentencePiece token stands for the stretch of text that it was made from (its
+surface), so their bytes add up to the text's, whatever the model normalises or prefixes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmcfg.training.corpora import read_text
+from elmcfg.training.errors import CorpusError
+from elmcfg.training.results import CorpusFacts
+
+if TYPE_CHECKING:
+    from elmcfg.training.settings import CorpusSpec
+
+BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A text as tokens.
+
+    Attributes:
+        train: Token ids to learn from.
+        validation: Token ids held out.
+        validation_bytes: How many bytes each of these stands for.
+        vocabulary: Every id is below this.
+        facts: Which text it is.
+    """
+
+    train: NDArray[Any]
+    validation: NDArray[Any]
+    validation_bytes: NDArray[Any]
+    vocabulary: int
+    facts: CorpusFacts
+
+
+def read_corpus(spec: CorpusSpec) -> Corpus:
+    """Read a text, hold its end out, and make tokens of both parts.
+
+    Args:
+        spec: Which text, which tokenizer, and how much is held out.
+
+    Raises:
+        CorpusError: If the text or the tokenizer cannot be used.
+    """
+    text = read_text(spec.source)
+    cut = _character_before(text.content, round(len(text.content) * (1 - spec.validation)))
+    parts = text.content[:cut], text.content[cut:]
+    if spec.tokenizer == "bytes":
+        name, sha256, vocabulary = "bytes", None, BYTES
+        train, validation = (np.frombuffer(part, dtype=np.uint8) for part in parts)
+        lengths = np.ones(len(validation), dtype=np.int64)
+    else:
+        path = Path(spec.tokenizer)
+        name, sha256 = path.name, hashlib.sha256(_model_bytes(path)).hexdigest()
+        processor = _sentencepiece(path)
+        vocabulary = processor.vocab_size()
+        train, validation, lengths = _pieces(processor, *parts)
+    return Corpus(
+        train,
+        validation,
+        lengths,
+        vocabulary,
+        CorpusFacts(
+            name=text.name,
+            sha256=text.sha256,
+            bytes=len(text.content),
+            tokenizer=name,
+            tokenizer_sha256=sha256,
+            train_tokens=len(train),
+            validation_tokens=len(validation),
+            validation_bytes=len(parts[1]),
+        ),
+    )
+
+
+def _character_before(content: bytes, cut: int) -> int:
+    """The nearest cut, at or before this one, that splits no character."""
+    while 0 < cut < len(content) and content[cut] & 0xC0 == 0x80:
+        cut -= 1
+    return cut
+
+
+def _model_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"tokenizer {path}: cannot be read: {error.strerror}") from error
+
+
+def _sentencepiece(path: Path) -> Any:
+    try:
+        from sentencepiece import SentencePieceProcessor
+    except ImportError as error:
+        raise CorpusError(
+            f"tokenizer {path}: needs the package sentencepiece; "
+            "run: pip install 'elmcfg[study]', or use bytes"
+        ) from error
+    try:
+        return SentencePieceProcessor(model_file=str(path))
+    except (OSError, RuntimeError) as error:
+        raise CorpusError(f"tokenizer {path}: not a SentencePiece model") from error
+
+
+def _pieces(
+    processor: Any, train: bytes, validation: bytes
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    ids: list[int] = []
+    for line in train.decode().splitlines(keepends=True):
+        ids += processor.encode(line)
+    held_out: list[int] = []
+    lengths: list[int] = []
+    unknown: Callable[[int], bool] = processor.is_unknown
+    for line in validation.decode().splitlines(keepends=True):
+        for piece in processor.encode_as_immutable_proto(line).pieces:
+            held_out.append(piece.id)
+            # An unknown character is not told by its token, so its bytes are not counted as said.
+            lengths.append(0 if unknown(piece.id) else len(piece.surface.encode()))
+    return np.array(ids, np.int32), np.array(held_out, np.int32), np.array(lengths, np.int64)
