@@ -98,3 +98,18 @@ def amount(text: str, unit: str) -> Fraction:
     if text.endswith("%") or unit == "channels/layer":
         return fraction(text)
     return Fraction(size(text) if unit == "bytes" else count(text))
+
+
+_SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def duration(text: str) -> float:
+    """Seconds: ``90s``, ``10min``, ``1.5h``.
+
+    Raises:
+        ValueError: If it is not a number with a known unit, or not more than zero.
+    """
+    number, unit = _parse(text, "90s, 10min or 1h")
+    if unit not in _SECONDS or not number:
+        raise ValueError(f"{text!r} is not a positive time such as 90s, 10min or 1h")
+    return float(number * _SECONDS[unit])

@@ -20,6 +20,7 @@ _COMMANDS = {
     "convert": "elmcfg.cli.convert",
     "explain": "elmcfg.cli.explain",
     "doctor": "elmcfg.cli.doctor",
+    "study": "elmcfg.cli.study",
 }
 _SUMMARIES = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
@@ -29,6 +30,7 @@ _SUMMARIES = {
     "diff": "Show what two configs differ in, by layer and in cost.",
     "convert": "Write a model in the form that another program reads.",
     "explain": "Explain a diagnostic code.",
+    "study": "Compare variants: costs, proofs, speed, short trainings.",
     "doctor": "Say what this machine has for building models, and what it lacks.",
 }
 

@@ -35,9 +35,7 @@ def training_batch(corpus: Corpus, settings: TrainingSettings, *, seed: int, ste
     return _windows(corpus.train, starts, settings.seq_len)
 
 
-def validation_batches(
-    corpus: Corpus, settings: TrainingSettings
-) -> Iterator[tuple[Batch, int]]:
+def validation_batches(corpus: Corpus, settings: TrainingSettings) -> Iterator[tuple[Batch, int]]:
     """Sequences of held-out tokens that do not overlap, and how many bytes their targets are.
 
     The first window starts at the first held-out token, and the next at the last one's last
