@@ -167,8 +167,8 @@ def _study(plan: Path | None, given: dict[str, Any], output: Path | None, resume
     if plan is None and "variants" not in given:
         raise click.UsageError("name a PLAN, or variants by --variant and --profile")
     try:
-        read = read_plan(plan, given)
-        found, budget = variants(read, folder)
+        read, document = read_plan(plan, given)
+        found, budget = variants(read, folder, document)
     except PlanError as error:
         fail("the plan cannot be used\n" + str(error), 2)
     count = len(found) * (3 + len(read.seeds) * len(read.training.rates))

@@ -1,4 +1,4 @@
-"""Jobs on this machine: a thread for each that runs at once, and a child process for each thread."""
+"""Jobs on this machine: threads, each with a child process of its own."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from elmcfg import units
 from elmcfg.config import PositiveFloat
+from elmcfg.diagnostics import Loc
 from elmcfg.document import Document, read_bytes
 from elmcfg.profiles import PROFILES
 from elmcfg.search.budgets import quantity
@@ -261,10 +262,15 @@ class Plan(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
-def read_plan(path: Path | None, flags: Mapping[str, Any] | None = None) -> Plan:
+def read_plan(
+    path: Path | None, flags: Mapping[str, Any] | None = None
+) -> tuple[Plan, Document | None]:
     """A plan from a file, with flags over it; either may be left out.
 
     Paths in the file count from its folder.
+
+    Returns:
+        The plan, and the file's text with its places.
 
     Args:
         path: A YAML or JSON file.
@@ -281,7 +287,7 @@ def read_plan(path: Path | None, flags: Mapping[str, Any] | None = None) -> Plan
         plan = Plan.model_validate(values)
     except ValidationError as error:
         raise PlanError("\n".join(_explained(error, document))) from None
-    return plan
+    return plan, document
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -319,9 +325,6 @@ def _explained(error: ValidationError, document: Document | None) -> list[str]:
         )
         unknown = problem["type"] == "extra_forbidden"
         span = document.span(place, of_key=unknown) if document else None
-        where = f"{document.path}:{span.line}:{span.column}: " if document and span else ""
-        if document and not span:
-            where = f"{document.path}: "
         key = ".".join(str(part) for part in place)
         message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
         if unknown:
@@ -333,9 +336,17 @@ def _explained(error: ValidationError, document: Document | None) -> list[str]:
             message
         ):
             message += f", not {problem['input']!r}"
-        line = where + (f"{key}: {message}" if key else message)
+        line = place_of(document, place, of_key=unknown) + (f"{key}: {message}" if key else message)
         found.append(((span.line, span.column) if span else (0, 0), line))
     return list(dict.fromkeys(line for _, line in sorted(found)))
+
+
+def place_of(document: Document | None, loc: Loc, *, of_key: bool = False) -> str:
+    """File, line and column of an entry, to stand before what is wrong with it."""
+    if document is None:
+        return ""
+    span = document.span(loc, of_key=of_key)
+    return f"{document.path}:{span.line}:{span.column}: " if span else f"{document.path}: "
 
 
 def _all_keys() -> list[str]:

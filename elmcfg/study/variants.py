@@ -9,13 +9,14 @@ from typing import Any
 
 from elmcfg.config import Config
 from elmcfg.diagnostics import InvalidConfigError
+from elmcfg.document import Document
 from elmcfg.geometry import geometry
 from elmcfg.linter import check
 from elmcfg.scaling import scale
 from elmcfg.search import problem
 from elmcfg.search.budgets import QUANTITIES, quantity
 from elmcfg.sources import SourceNotFoundError, discover, shipped
-from elmcfg.study.plan import FileVariant, ParetoVariants, Plan, PlanError, ProfileVariant
+from elmcfg.study.plan import FileVariant, ParetoVariants, Plan, PlanError, ProfileVariant, place_of
 
 _SPELLINGS = {"layers": "num_transformer_layers", "queries_per_kv_head": "num_gqa_groups"}
 _BUDGET = ("min_", "max_", "target_")
@@ -38,12 +39,15 @@ class Named:
     deviation: float | None = None
 
 
-def variants(plan: Plan, folder: Path) -> tuple[tuple[Named, ...], float | None]:
+def variants(
+    plan: Plan, folder: Path, document: Document | None = None
+) -> tuple[tuple[Named, ...], float | None]:
     """Every variant of a plan, and the budget that they are matched on.
 
     Args:
         plan: The plan.
         folder: What its paths count from.
+        document: Its text, to say where a fault stands.
 
     Returns:
         The variants, in the plan's order, and the budget in its cost's unit; None without one.
@@ -54,12 +58,13 @@ def variants(plan: Plan, folder: Path) -> tuple[tuple[Named, ...], float | None]
     found: list[tuple[str | None, str, Config]] = []
     faults: list[str] = []
     for index, entry in enumerate(plan.variants):
+        where = f"{place_of(document, ('variants', index))}variants.{index}: "
         try:
             found += _of_entry(entry, plan, folder)
         except InvalidConfigError as error:
-            faults += [f"variants.{index}: {line}" for line in str(error).splitlines()]
+            faults += [where + line.removeprefix("scale: ") for line in str(error).splitlines()]
         except (ValueError, FileNotFoundError, TypeError) as error:
-            faults.append(f"variants.{index}: {error}")
+            faults.append(f"{where}{error}")
     if faults:
         raise PlanError("\n".join(faults))
     named = _named(found)
