@@ -12,6 +12,9 @@ from elmcfg.backend import import_mlx
 from elmcfg.config import Config
 from elmcfg.costs import cost
 
+SPEED_TOKENS = 256
+"""Of a prompt whose reading is timed, where the context is not shorter."""
+
 Note = Callable[[str], None]
 Result = dict[str, Any]
 
@@ -100,7 +103,8 @@ def _speed(config: Config, job: dict[str, Any], note: Note) -> Result:
     from elmcfg.proof.device import choose_device, describe
 
     how = job["settings"]
-    length, more = how["seq_len"], how["decode_tokens"]
+    more = how["decode_tokens"]
+    length = how["seq_len"] or max(1, min(SPEED_TOKENS, config.max_context_length - more))
     if length + more > config.max_context_length:
         raise ValueError(
             f"seq_len {length} and decode_tokens {more} are beyond max_context_length "

@@ -166,8 +166,8 @@ class Speed(_Part):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="Type of the weights."
     )
-    seq_len: Annotated[StrictInt, Field(ge=1)] = Field(
-        default=256, description="Tokens of the prompt."
+    seq_len: Annotated[StrictInt, Field(ge=1)] | None = Field(
+        default=None, description="Tokens of the prompt; null is 256, or what the context leaves."
     )
     decode_tokens: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(
         default=32, description="Tokens generated after it."

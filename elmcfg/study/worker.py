@@ -1,8 +1,8 @@
 """Jobs in child processes: ``python -m elmcfg.study.worker``, and the parent's side of it.
 
 A job is what :meth:`elmcfg.study.jobs.Job.values` gives. The child's messages are ``ready`` with
-the device, ``note`` with a few words, ``done`` with a result, and ``refused`` with an error; one of the
-last two ends a job. Whatever becomes of the child, :meth:`Worker.record` gives one record.
+the device, ``note`` with a few words, ``done`` with a result, and ``refused`` with an error; one of
+the last two ends a job. Whatever becomes of the child, :meth:`Worker.record` gives one record.
 """
 
 from __future__ import annotations
