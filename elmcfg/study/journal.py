@@ -8,11 +8,13 @@ from is there for good, whoever else writes to the file.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import gc
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +61,9 @@ class Journal:
                 return
             whole = raw.rfind(b"\n") + 1
             self._offset += whole
-            for record in self._parsed(raw[:whole].splitlines()):
-                self._take(record)
+            with _no_collection():
+                for record in self._parsed(raw[:whole].splitlines()):
+                    self._take(record)
 
     def append(self, records: Sequence[Record]) -> None:
         """Write records, all in one piece; they are on the disk when this returns.
@@ -134,6 +137,18 @@ class Journal:
                 yield record
             else:
                 self.damaged += 1
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Reading makes many objects and no garbage: looking for some takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _record(line: bytes) -> Any:

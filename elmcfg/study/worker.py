@@ -8,6 +8,7 @@ the last two ends a job. Whatever becomes of the child, :meth:`Worker.record` gi
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 import sys
 import time
@@ -127,6 +128,7 @@ def make_record(
     }
 
 
+@functools.cache
 def versions() -> dict[str, str | None]:
     """What did it."""
     mlx = None
