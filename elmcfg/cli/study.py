@@ -120,7 +120,7 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
         "scheduler": given.get("scheduler"),
         "kind": "dask" if "scheduler" in given else None,
     }
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         "training": training,
         "match": matched | {"tolerance": given.get("tolerance")},
         "engine": engine,

@@ -85,7 +85,9 @@ class Cluster:
             ) from None
         try:
             self._check_versions()
-            self._executor = self._client.get_executor(pure=False, retries=0)
+            self._executor = self._client.get_executor(  # type: ignore[no-untyped-call]
+                pure=False, retries=0
+            )
         except BaseException:
             self.close()
             raise
@@ -173,7 +175,7 @@ class Cluster:
         """Take back what is not done, and leave the cluster as it was."""
         self._executor = None
         with contextlib.suppress(Exception):
-            self._client.close(timeout=2)
+            self._client.close(timeout=2)  # type: ignore[no-untyped-call]
 
 
 def _mismatch(found: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from elmcfg.config import Config
 from elmcfg.costs import cost
@@ -45,7 +46,7 @@ def flops(job: Job) -> float:
     per_token = cost(Config.model_validate(job.config), context_length=length).flops_per_token
     if job.kind == "training":
         tokens = settings["steps"] * settings["batch_size"] * length
-        return 3.0 * per_token.prefill * tokens
+        return float(3 * per_token.prefill * tokens)
     if job.kind == "speed":
         runs = settings["runs"] + 1
         return float(
@@ -84,7 +85,13 @@ def _product_speed() -> float:
 
     worker = Worker()
     try:
-        job = {"key": "", "kind": "product", "variant": "", "seed": None, "settings": {}}
+        job: dict[str, Any] = {
+            "key": "",
+            "kind": "product",
+            "variant": "",
+            "seed": None,
+            "settings": {},
+        }
         record = worker.record({**job, "config": {}, "corpus": None, "folder": None}, timeout=120)
     finally:
         worker.close()

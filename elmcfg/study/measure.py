@@ -81,7 +81,9 @@ def _proof(config: Config, job: dict[str, Any], note: Note) -> Result:
         elif isinstance(event, Step):
             note(f"{running}: {event.text}" if running else event.text)
 
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()
+    }
     report = run(config, Options(**values), tell)
     return {
         "passed": report.passed,

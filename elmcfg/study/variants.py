@@ -103,7 +103,7 @@ def _profile(entry: ProfileVariant, plan: Plan) -> Config:
         return scale(**keys, profile=entry.profile)
     from elmcfg.search.task import NothingFitsError, design
 
-    budget = {f"target_{plan.match.cost.replace('-', '_')}": int(plan.match.target)}
+    budget: dict[str, Any] = {f"target_{plan.match.cost.replace('-', '_')}": int(plan.match.target)}
     try:
         return design(profile=entry.profile, tolerance=plan.match.tolerance, **keys, **budget)
     except NothingFitsError as error:
