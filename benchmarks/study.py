@@ -16,15 +16,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from elmcfg.costs import cost
 from elmcfg.scaling import scale
 from elmcfg.study.journal import Journal
 
-SHAPE = {"model_dim": 64, "head_dim": 16, "ffn_dim_divisor": 16, "vocab_size": 256}
+SHAPE: dict[str, Any] = {"model_dim": 64, "head_dim": 16, "ffn_dim_divisor": 16, "vocab_size": 256}
 
 
-def study(folder: Path, count: int, measure: str) -> tuple[float, list[dict[str, object]]]:
+def study(folder: Path, count: int, measure: str) -> tuple[float, list[dict[str, Any]]]:
     """Seconds of a whole process, and its records."""
     variants = [
         {
@@ -90,7 +91,7 @@ def journal(folder: Path, count: int) -> bool:
 def proofs(folder: Path, count: int) -> bool:
     few, _ = study(folder / "few", 2, "proof")
     seconds, records = study(folder / "many", count, "proof")
-    own = sum(float(r["result"]["seconds"]) for r in records[2:])  # type: ignore[index]
+    own = sum(float(r["result"]["seconds"]) for r in records[2:])
     # What starting two workers takes is paid once, however many jobs there are.
     overhead = (seconds - few) / (own / 2) - 1
     print(

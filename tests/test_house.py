@@ -73,6 +73,7 @@ MAY_IMPORT = {
     "model": {"backend", "costs", "geometry"},
     "children": set(),
     "proof": {"children", "backend", "config", "costs", "formats", "geometry", "model"},
+    "training": {"backend", "config", "costs", "document", "model", "units"},
     "doctor": {"backend", "proof"},
     "study": {
         "backend",
@@ -94,7 +95,7 @@ MAY_IMPORT = {
     },
     "render": {"costs", "codes", "config", "diagnostics", "document", "hardware", "search"},
 }
-MLX_ROOMS = {"backend", "model", "proof"}
+MLX_ROOMS = {"backend", "model", "proof", "training"}
 
 
 def modules() -> list[Path]:

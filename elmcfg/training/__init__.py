@@ -80,8 +80,8 @@ def train(
 
     Raises:
         TrainingError: If these cannot be trained together; :class:`CorpusError` if it is the text
-            or the tokenizer, :class:`CheckpointError` if a checkpoint cannot be written, read, or is
-            another run's.
+            or the tokenizer, :class:`CheckpointError` if a checkpoint cannot be written or read, or
+            is another run's.
         MissingBackendError: If MLX is not installed.
     """
     import_mlx()

@@ -57,10 +57,8 @@ def read_text(source: str) -> Text:
     if source == "synthetic":
         return Text("synthetic", synthetic())
     path = Path(source)
-    if path.is_dir():
-        content = b"\n".join(_read(file) for file in _files(path))
-    else:
-        content = _read(path)
+    files = _files(path) if path.is_dir() else [path]
+    content = b"\n".join(_read(file) for file in files)
     if not content.strip():
         raise CorpusError(f"corpus {source}: is empty; name a text with something in it")
     return Text(path.resolve().name, content)

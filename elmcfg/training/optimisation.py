@@ -60,9 +60,10 @@ class Trainer:
         def step(tokens: mx.array) -> mx.array:
             loss, gradients = gradient(self._held["weights"], tokens)
             gradients, _ = clip(gradients)
-            self._held["weights"] = self._optimizer.apply_gradients(
-                gradients, self._held["weights"]
-            )
+            updated = self._optimizer.apply_gradients(gradients, self._held["weights"])
+            # In place: MultiOptimizer merges its parts in an order that changes from process to
+            # process, and a compiled function knows its outputs by their order alone.
+            self._fill(self._held["weights"], updated)
             return loss
 
         self._step = step
@@ -79,7 +80,8 @@ class Trainer:
 
     def _fill(self, target: Any, source: Any) -> None:
         """Put arrays in place, since the compiled step holds on to the containers."""
-        for key in target if isinstance(target, dict) else range(len(target)):
+        # By the source: modules without weights, such as RoPE, are not in a checkpoint.
+        for key in source if isinstance(source, dict) else range(len(source)):
             if isinstance(target[key], mx.array):
                 target[key] = source[key]
             else:
