@@ -13,8 +13,10 @@ from elmcfg.config import Config
 from elmcfg.document import write_atomically
 from elmcfg.search.space import Space
 from elmcfg.sources import VARIANT_SCHEMA, data_folder
+from elmcfg.study.plan import Plan
 
 SPACE_SCHEMA = "space.schema.json"
+STUDY_SCHEMA = "study.schema.json"
 
 
 def variant_schema() -> dict[str, Any]:
@@ -39,7 +41,17 @@ def space_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-SCHEMAS = {VARIANT_SCHEMA: variant_schema, SPACE_SCHEMA: space_schema}
+def study_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a study's plan (``elmcfg study PLAN``)."""
+    schema = Plan.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+SCHEMAS = {
+    VARIANT_SCHEMA: variant_schema,
+    SPACE_SCHEMA: space_schema,
+    STUDY_SCHEMA: study_schema,
+}
 """Name of each schema file, and what makes it."""
 
 

@@ -107,3 +107,18 @@ def binary(size: float) -> str:
             break
         size /= 1024
     return f"{size:.0f} {prefix}" if prefix == "B" else f"{size:.4g} {prefix}"
+
+
+_SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def duration(text: str) -> float:
+    """Seconds: ``90s``, ``10min``, ``1.5h``.
+
+    Raises:
+        ValueError: If it is not a number with a known unit, or not more than zero.
+    """
+    number, unit = _parse(text, "90s, 10min or 1h")
+    if unit not in _SECONDS or not number:
+        raise ValueError(f"{text!r} is not a positive time such as 90s, 10min or 1h")
+    return float(number * _SECONDS[unit])

@@ -21,6 +21,7 @@ _COMMANDS = {
     "report": "elmcfg.cli.report",
     "explain": "elmcfg.cli.explain",
     "doctor": "elmcfg.cli.doctor",
+    "study": "elmcfg.cli.study",
 }
 _SUMMARIES = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
@@ -31,6 +32,7 @@ _SUMMARIES = {
     "convert": "Write a model in the form that another program reads.",
     "report": "Report a study: verdict, page, CSV and JSON.",
     "explain": "Explain a diagnostic code.",
+    "study": "Compare variants: costs, proofs, speed, short trainings.",
     "doctor": "Say what this machine has for building models, and what it lacks.",
 }
 

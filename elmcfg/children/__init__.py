@@ -1,0 +1,15 @@
+"""Work in a process of its own, which nothing that happens there can end.
+
+    process.py   the parent's side: start, talk, listen, keep to limits, kill the whole group
+    channel.py   the child's side: messages up, jobs down, and an end when the parent has gone
+
+A job is one JSON object on a line down, its messages are JSON objects on lines up. What a job and
+its messages mean is their rooms' matter: :mod:`elmcfg.proof.child`, :mod:`elmcfg.study.worker`.
+
+This room never imports MLX.
+"""
+
+from elmcfg.children.channel import Channel, jobs, open_channel
+from elmcfg.children.process import Ended, Limits, Process
+
+__all__ = ["Channel", "Ended", "Limits", "Process", "jobs", "open_channel"]

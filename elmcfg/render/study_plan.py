@@ -1,0 +1,54 @@
+"""What a study would do, as text: its variants, how they match, and its jobs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from elmcfg.costs import cost
+
+if TYPE_CHECKING:
+    from elmcfg.study.jobs import Job
+    from elmcfg.study.plan import Plan
+    from elmcfg.study.variants import Named
+
+
+def text(plan: Plan, found: Sequence[Named], budget: float | None, todo: Sequence[Job]) -> str:
+    """A row for each variant, what they are matched on, and how many jobs of each kind."""
+    width = max(len(v.name) for v in found)
+    lines = [
+        f"{'':{width}}  {'parameters':>15}  {'non-embedding':>15}  {'KV bytes/token':>14}  off"
+    ]
+    for variant in found[:_MOST]:
+        spent = cost(variant.config)
+        off = "" if variant.deviation is None else f"{variant.deviation:+.2%}"
+        lines.append(
+            f"{variant.name:{width}}  {spent.parameters.total:15,}  "
+            f"{spent.parameters.non_embedding:15,}  {spent.kv_cache_bytes_per_token:14,}  {off}"
+        )
+    if len(found) > _MOST:
+        lines.append(f"... and {len(found) - _MOST:,} more")
+    lines += ["", matched(plan, found, budget), ""]
+    counts = Counter(job.kind for job in todo)
+    distinct = len({job.key for job in todo})
+    lines.append("jobs: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
+    if distinct < len(todo):
+        lines.append(f"{len(todo) - distinct:,} of them are the same model again: done once")
+    return "\n".join(lines)
+
+
+_MOST = 50
+
+
+def matched(plan: Plan, found: Sequence[Named], budget: float | None) -> str:
+    """Whether the variants are comparable, in a sentence."""
+    if plan.match is None or budget is None:
+        return "NOT matched on any budget: compare with care, or give the plan a match"
+    off = [v for v in found if abs(v.deviation or 0.0) > plan.match.tolerance]
+    what = f"{plan.match.cost} of {budget:,.0f} within {plan.match.tolerance:.2%}"
+    if not off:
+        return f"matched on {what}"
+    told = ", ".join(f"{v.name} {v.deviation:+.2%}" for v in off[:10])
+    more = f" and {len(off) - 10:,} more" if len(off) > 10 else ""
+    return f"NOT matched on {what}: {told}{more}"

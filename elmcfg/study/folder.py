@@ -1,0 +1,115 @@
+"""The files of a study: its plan, what the plan came to, the journal, and checkpoints."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elmcfg import __version__
+from elmcfg.config import resolve
+from elmcfg.document import dump_yaml, write_atomically
+from elmcfg.study import measure
+
+if TYPE_CHECKING:
+    from elmcfg.study.jobs import Job
+    from elmcfg.study.plan import Plan
+    from elmcfg.study.variants import Named
+
+PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS = (
+    "plan.yaml", "study.json", "journal.jsonl", "claims.lock", "checkpoints",
+)  # fmt: skip
+
+
+class StudyFolderError(ValueError):
+    """A folder cannot be used; the message says what to do."""
+
+
+def prepare(folder: Path, *, resume: bool) -> None:
+    """See that a study can be written there.
+
+    Raises:
+        StudyFolderError: If there is something else, or a study that is not to be resumed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise StudyFolderError(f"{folder}: this is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / STUDY).is_file():
+            raise StudyFolderError(f"{folder}: there are other files already; name a new folder")
+        if not resume:
+            raise StudyFolderError(
+                f"{folder}: there is a study already; go on with it by --resume, or name another"
+            )
+    try:
+        (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyFolderError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def write(
+    folder: Path,
+    plan: Plan,
+    found: tuple[Named, ...],
+    budget: float | None,
+    todo: list[Job],
+    base: Path,
+) -> None:
+    """Write plan.yaml and study.json, which remembers the folder that the plan's paths count from.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    write_atomically(folder / PLAN, dump_yaml(plan.values()), overwrite=True)
+    values = study_values(plan, found, budget, todo)
+    values["settings"]["folder"] = str(base.absolute())
+    text = json.dumps(values, indent=1) + "\n"
+    write_atomically(folder / STUDY, text, overwrite=True)
+
+
+def study_values(
+    plan: Plan, found: tuple[Named, ...], budget: float | None, todo: list[Job]
+) -> dict[str, Any]:
+    """What study.json holds."""
+    match = None
+    if plan.match is not None:
+        match = {**plan.match.model_dump(mode="json"), "target": budget}
+        match["matched"] = all(abs(v.deviation or 0.0) <= plan.match.tolerance for v in found)
+    return {
+        "version": __version__,
+        "name": plan.name,
+        "match": match,
+        "variants": [
+            {
+                "name": v.name,
+                "source": v.source,
+                "config": resolve(v.config).model_dump(mode="json"),
+                "cost": measure.costs(v.config),
+                "deviation": v.deviation,
+            }
+            for v in found
+        ],
+        "jobs": [
+            {
+                "key": job.key,
+                "kind": job.kind,
+                "variant": job.variant,
+                "seed": job.seed,
+                "learning_rate": job.learning_rate,
+            }
+            for job in todo
+        ],
+        "settings": plan.model_dump(
+            mode="json", include={"measure", "seeds", "proof", "speed", "training", "corpus"}
+        ),
+    }
+
+
+def checkpoints(folder: Path, key: str) -> Path:
+    """Where a training keeps its checkpoints until it is recorded."""
+    return (folder / CHECKPOINTS / key).absolute()
+
+
+def forget(folder: Path, key: str) -> None:
+    """Remove the checkpoints of a training that is recorded."""
+    shutil.rmtree(checkpoints(folder, key), ignore_errors=True)

@@ -1,0 +1,114 @@
+"""What there is to do: one job for each thing measured of each variant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elmcfg import __version__
+from elmcfg.config import resolve
+
+if TYPE_CHECKING:
+    from elmcfg.study.plan import Plan
+    from elmcfg.study.variants import Named
+
+_PROSE = ("name", "description", "source")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to measure of one variant.
+
+    Attributes:
+        kind: ``costs``, ``proof``, ``speed`` or ``training``.
+        variant: Name of the variant.
+        config: Keys of the released config.json, lists written out.
+        seed: Of a training; None for the other kinds.
+        settings: Of the kind.
+        corpus: Of a training.
+    """
+
+    kind: str
+    variant: str
+    config: dict[str, Any]
+    seed: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    corpus: dict[str, Any] | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """32 hexadecimal digits that stand for what is done, with which version of elmcfg."""
+        said = {
+            "kind": self.kind,
+            "config": {k: v for k, v in self.config.items() if k not in _PROSE},
+            "seed": self.seed,
+            "settings": self.settings,
+            "corpus": self.corpus,
+            "elmcfg": __version__,
+        }
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def learning_rate(self) -> float | None:
+        """Of a training."""
+        return self.settings.get("learning_rate") if self.kind == "training" else None
+
+    @property
+    def title(self) -> str:
+        """A few words for people."""
+        rate = "" if self.learning_rate is None else f", learning rate {self.learning_rate:g}"
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"{self.variant}: {self.kind}{seed}{rate}"
+
+    def values(self, folder: Path | None = None) -> dict[str, Any]:
+        """The one JSON object that a worker takes."""
+        return {
+            "key": self.key,
+            "kind": self.kind,
+            "variant": self.variant,
+            "config": self.config,
+            "seed": self.seed,
+            "settings": self.settings,
+            "corpus": self.corpus,
+            "folder": None if folder is None else str(folder),
+            "elmcfg": __version__,
+        }
+
+
+def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
+    """Every job of a plan, the quick kinds first, and of the trainings seed by seed.
+
+    So a study that is cut short has whole rounds of paired runs.
+
+    Args:
+        plan: The plan.
+        found: Its variants.
+        folder: What its corpus' path counts from.
+    """
+    configs = {v.name: resolve(v.config).model_dump(mode="json") for v in found}
+    settings: dict[str, dict[str, Any]] = {
+        "costs": {},
+        "proof": plan.proof.model_dump(mode="json"),
+        "speed": plan.speed.model_dump(mode="json"),
+    }
+    for kind, how in settings.items():
+        if kind in plan.measure:
+            for name, config in configs.items():
+                yield Job(kind, name, config, None, how)
+    if "training" not in plan.measure:
+        return
+    corpus = plan.corpus.model_dump(mode="json")
+    for key, own in (("source", ("kjv", "synthetic")), ("tokenizer", ("bytes",))):
+        if corpus[key] not in own:
+            corpus[key] = str((folder / corpus[key]).absolute())
+    for seed in plan.seeds:
+        for rate in plan.training.rates:
+            how = plan.training.at(rate).model_dump(mode="json")
+            for name, config in configs.items():
+                yield Job("training", name, config, seed, how, corpus)

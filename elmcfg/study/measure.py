@@ -1,0 +1,161 @@
+"""What each kind of job does, in whichever process; only ``costs`` does without MLX."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from elmcfg.backend import import_mlx
+from elmcfg.config import Config
+from elmcfg.costs import cost
+
+SPEED_TOKENS = 256
+"""Of a prompt whose reading is timed, where the context is not shorter."""
+
+Note = Callable[[str], None]
+Result = dict[str, Any]
+
+
+def costs(config: Config) -> Result:
+    """The costs, as ``show --format json`` has them."""
+    found = cost(config)
+    return {
+        "parameters": dataclasses.asdict(found.parameters),
+        "kv_cache_bytes_per_token": found.kv_cache_bytes_per_token,
+        "flops_per_token": dataclasses.asdict(found.flops_per_token),
+        "weight_bytes": found.weight_bytes,
+    }
+
+
+def measure(job: dict[str, Any], note: Note) -> Result:
+    """Do a job.
+
+    Args:
+        job: What :meth:`elmcfg.study.jobs.Job.values` gave.
+        note: Called with what begins, in a few words.
+
+    Returns:
+        The record's ``result``.
+
+    Raises:
+        ValueError: If it cannot be done as asked.
+        MemoryError: If it would not fit.
+        BackendError: If MLX cannot be loaded.
+    """
+    kind: str = job["kind"]
+    if kind == "product":  # No record's: an estimate asks for it.
+        import_mlx()
+        from elmcfg.proof.speed import matmul_speed
+
+        return {"flops_per_second": matmul_speed()}
+    config = Config.model_validate(job["config"])
+    if kind == "costs":
+        return costs(config)
+    does = {"proof": _proof, "speed": _speed, "training": _training}[kind]
+    return does(config, job, note)
+
+
+def device() -> str:
+    """The device that MLX uses here, for people."""
+    mx = import_mlx()
+    from elmcfg.proof.device import describe
+
+    return describe(mx.default_device())
+
+
+def _proof(config: Config, job: dict[str, Any], note: Note) -> Result:
+    from elmcfg.proof.options import Options
+    from elmcfg.proof.report import CheckStarted, Event, Step
+    from elmcfg.proof.runner import run
+
+    running = ""
+
+    def tell(event: Event) -> None:
+        nonlocal running
+        if isinstance(event, CheckStarted):
+            running = event.name
+            note(running)
+        elif isinstance(event, Step):
+            note(f"{running}: {event.text}" if running else event.text)
+
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()
+    }
+    report = run(config, Options(**values), tell)
+    return {
+        "passed": report.passed,
+        "device": report.device,
+        "dtype": report.dtype,
+        "parameters": {"predicted": report.predicted, "counted": report.counted},
+        "checks": [dataclasses.asdict(check) for check in report.checks],
+        "peak_memory_bytes": report.peak_memory_bytes,
+        "seconds": report.seconds,
+        "estimated_memory_bytes": report.estimated_memory_bytes,
+    }
+
+
+def _speed(config: Config, job: dict[str, Any], note: Note) -> Result:
+    """Tokens per second of reading a prompt and of going on from it, the best of some runs."""
+    mx = import_mlx()
+    from elmcfg.model.build import build
+    from elmcfg.model.cache import KVCache
+    from elmcfg.proof.device import choose_device, describe
+
+    how = job["settings"]
+    more = how["decode_tokens"]
+    length = how["seq_len"] or max(1, min(SPEED_TOKENS, config.max_context_length - more))
+    if length + more > config.max_context_length:
+        raise ValueError(
+            f"seq_len {length} and decode_tokens {more} are beyond max_context_length "
+            f"{config.max_context_length}"
+        )
+    chosen = choose_device(how["device"])
+    with mx.stream(chosen):
+        mx.reset_peak_memory()
+        model = build(config, dtype=how["dtype"], seed=0)
+        prompt = mx.arange(length)[None] % config.vocab_size
+        reading, writing = [], []
+        for run in range(how["runs"] + 1):
+            note("warming up" if not run else f"run {run} of {how['runs']}")
+            cache = [KVCache() for _ in model.layers]
+            began = time.perf_counter()
+            token = mx.argmax(model(prompt, cache)[:, -1:], axis=-1)
+            mx.eval(token)
+            read = time.perf_counter()
+            for _ in range(more):
+                token = mx.argmax(model(token, cache)[:, -1:], axis=-1)
+                mx.eval(token)
+            if run:  # The first one compiles.
+                reading.append(read - began)
+                writing.append(time.perf_counter() - read)
+    return {
+        "prefill_tokens_per_second": length / min(reading),
+        "decode_tokens_per_second": more / min(writing),
+        "peak_memory_bytes": mx.get_peak_memory(),
+        "seq_len": length,
+        "decode_tokens": more,
+        "runs": how["runs"],
+        "dtype": how["dtype"],
+        "device": describe(chosen),
+    }
+
+
+def _training(config: Config, job: dict[str, Any], note: Note) -> Result:
+    from elmcfg.training import CorpusSpec, Progress, TrainingSettings, train
+
+    def tell(said: Progress) -> None:
+        score = "" if said.bits_per_byte is None else f", {said.bits_per_byte:.3f} bits per byte"
+        note(f"step {said.step} of {said.steps}, loss {said.loss:.3f}{score}")
+
+    note("reading the corpus")
+    return train(
+        config,
+        TrainingSettings(**job["settings"]),
+        CorpusSpec(**job["corpus"]),
+        seed=job["seed"],
+        folder=None if job["folder"] is None else Path(job["folder"]),
+        progress=tell,
+    ).to_dict()

@@ -1,0 +1,205 @@
+"""The plan's variants as named configs, and how far each is from the budget of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elmcfg.config import Config
+from elmcfg.diagnostics import InvalidConfigError
+from elmcfg.document import Document
+from elmcfg.geometry import geometry
+from elmcfg.linter import check
+from elmcfg.scaling import scale
+from elmcfg.search import problem
+from elmcfg.search.budgets import QUANTITIES, quantity
+from elmcfg.sources import SourceNotFoundError, discover, shipped
+from elmcfg.study.plan import FileVariant, ParetoVariants, Plan, PlanError, ProfileVariant, place_of
+
+_SPELLINGS = {"layers": "num_transformer_layers", "queries_per_kv_head": "num_gqa_groups"}
+_BUDGET = ("min_", "max_", "target_")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A variant of a study.
+
+    Attributes:
+        name: Unique in the study.
+        source: Where it comes from, in words.
+        config: What it is.
+        deviation: Distance from the budget as a share of it; None without a budget.
+    """
+
+    name: str
+    source: str
+    config: Config
+    deviation: float | None = None
+
+
+def variants(
+    plan: Plan, folder: Path, document: Document | None = None
+) -> tuple[tuple[Named, ...], float | None]:
+    """Every variant of a plan, and the budget that they are matched on.
+
+    Args:
+        plan: The plan.
+        folder: What its paths count from.
+        document: Its text, to say where a fault stands.
+
+    Returns:
+        The variants, in the plan's order, and the budget in its cost's unit; None without one.
+
+    Raises:
+        PlanError: If one does not build, or two have one name; a line for every problem.
+    """
+    found: list[tuple[str | None, str, Config]] = []
+    faults: list[str] = []
+    for index, entry in enumerate(plan.variants):
+        where = f"{place_of(document, ('variants', index))}variants.{index}: "
+        try:
+            found += _of_entry(entry, plan, folder)
+        except InvalidConfigError as error:
+            faults += [where + line.removeprefix("scale: ") for line in str(error).splitlines()]
+        except (ValueError, FileNotFoundError, TypeError) as error:
+            faults.append(f"{where}{error}")
+    if faults:
+        raise PlanError("\n".join(faults))
+    named = _named(found)
+    if plan.match is None:
+        return tuple(named), None
+    costs = [_cost(one.config, plan.match.cost) for one in named]
+    budget = plan.match.target or costs[0]
+    return tuple(
+        Named(one.name, one.source, one.config, had / budget - 1)
+        for one, had in zip(named, costs, strict=True)
+    ), budget
+
+
+def unmatched(found: tuple[Named, ...], tolerance: float) -> tuple[Named, ...]:
+    """Those that are further from the budget than is tolerated."""
+    return tuple(v for v in found if v.deviation is not None and abs(v.deviation) > tolerance)
+
+
+def _of_entry(entry: Any, plan: Plan, folder: Path) -> Iterator[tuple[str | None, str, Config]]:
+    if isinstance(entry, ProfileVariant):
+        yield entry.name or entry.profile, f"profile {entry.profile}", _profile(entry, plan)
+    elif isinstance(entry, str):
+        yield from ((None, source, config) for source, config in _files(entry, folder))
+    elif isinstance(entry, FileVariant):
+        yield from ((entry.name, source, config) for source, config in _files(entry.file, folder))
+    elif isinstance(entry, ParetoVariants):
+        for number, config in enumerate(_front(entry, plan), start=1):
+            yield f"{entry.name or 'front'}-{number:02}", f"pareto {entry.pareto}", config
+    else:
+        yield entry.name, f"scale {_told(entry.scale)}", _scaled(_flags(entry.scale))
+
+
+def _profile(entry: ProfileVariant, plan: Plan) -> Config:
+    keys = {**plan.shape, **entry.shape}
+    if plan.match is None or plan.match.target is None:
+        return scale(**keys, profile=entry.profile)
+    from elmcfg.search.task import NothingFitsError, design
+
+    budget: dict[str, Any] = {f"target_{plan.match.cost.replace('-', '_')}": int(plan.match.target)}
+    try:
+        return design(profile=entry.profile, tolerance=plan.match.tolerance, **keys, **budget)
+    except NothingFitsError as error:
+        raise ValueError(
+            f"profile {entry.profile} does not reach the budget; change shape, or widen the "
+            f"tolerance: {error}"
+        ) from None
+
+
+def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    flags = {key.lstrip("-").replace("-", "_"): value for key, value in given.items()}
+    return {_SPELLINGS.get(key, key): value for key, value in flags.items()}
+
+
+def _told(given: Mapping[str, Any]) -> str:
+    return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
+
+
+def _scaled(flags: dict[str, Any]) -> Config:
+    searching = any(
+        key in ("minimize", "maximize", "space")
+        or (key.startswith(_BUDGET) and key != "max_context_length")
+        for key in flags
+    )
+    if not searching:
+        return scale(**flags)
+    from elmcfg.search.task import design
+
+    return design(**flags)
+
+
+def _front(entry: ParetoVariants, plan: Plan) -> list[Config]:
+    from fractions import Fraction
+
+    from elmcfg import units
+    from elmcfg.search import pareto
+    from elmcfg.search.task import ASSUMED, task
+
+    flags = {**plan.shape, **_flags(entry.flags)}
+    limits = []
+    for name, known in QUANTITIES.items():
+        for kind in ("min", "max", "target"):
+            value = flags.pop(f"{kind}_{name.replace('-', '_')}", None)
+            if value is not None:
+                number = units.amount(str(value), known.unit)
+                limits.append(
+                    problem.Limit(kind, name, Fraction(number), False, f"{kind}_{name} {value}")
+                )
+    share = units.fraction(str(flags.pop("tolerance", "0.1%")))
+    options = {key: flags.pop(key) for key in ("space", "profile") if key in flags}
+    assumed = {key: flags.pop(key) for key in ASSUMED if key in flags}
+    asked = task(limits, flags, tolerance=share, **options, **assumed)
+    front = pareto.front(
+        asked.space, pareto.axes(entry.pareto), asked.bounds,
+        conditions=asked.conditions, reference=asked.reference, rule=asked.rule,
+    )  # fmt: skip
+    if not front.designs:
+        raise ValueError("nothing fits the bounds of this front")
+    return [asked.config(d) for d in pareto.spread(front, asked.conditions, entry.count)]
+
+
+def _files(source: str, folder: Path) -> Iterator[tuple[str, Config]]:
+    place = folder / source
+    name = source if source in shipped() and not place.exists() else str(place)
+    try:
+        documents = list(discover([name]))
+    except SourceNotFoundError as error:
+        raise ValueError(str(error)) from None
+    faults: list[Any] = []
+    configs = []
+    for document in documents:
+        config, diagnostics = check(document)
+        if config is None:
+            faults += diagnostics
+        else:
+            configs.append((document.path, config))
+    if faults:
+        raise InvalidConfigError(faults)
+    yield from configs
+
+
+def _named(found: list[tuple[str | None, str, Config]]) -> list[Named]:
+    taken: set[str] = set()
+    named = []
+    for wanted, source, config in found:
+        stem = wanted or config.name or Path(source).stem
+        name, number = stem, 2
+        while name in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name)
+        named.append(Named(name, source, config))
+    return named
+
+
+def _cost(config: Config, name: str) -> float:
+    assumed = problem.conditions(config.model_dump())
+    return float(
+        problem.measured(geometry(config), config.ffn_dim_divisor, assumed)[quantity(name).name]
+    )

@@ -1,0 +1,280 @@
+"""Studies as a user runs them: plans, engines, ends of every kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run
+
+from elmcfg.costs import cost
+from elmcfg.linter import load
+from elmcfg.study.folder import prepare
+from elmcfg.study.jobs import Job
+from elmcfg.study.local import Local
+from elmcfg.study.plan import PlanError, read_plan
+from elmcfg.study.running import run as run_study
+from elmcfg.study.variants import unmatched, variants
+from elmcfg.study.worker import Worker
+
+ROOT = Path(__file__).parent.parent
+PLAN = """\
+name: small
+variants:
+  - profile: uniform
+  - profile: vanilla
+  - tiny
+shape: {num_transformer_layers: 6, model_dim: 64, head_dim: 16, ffn_dim_divisor: 16, vocab_size: 256}
+measure: [costs, proof]
+proof: {shapes_only: true}
+"""  # noqa: E501
+
+# A worker that does something else in a proof.
+BROKEN = """
+import ctypes, os, signal, sys, time
+from elmcfg.study import measure, worker
+def broken(config, job, note):
+    note("the last thing it did")
+    {action}
+measure._proof = broken
+worker.main()
+"""
+
+
+def broken(action: str) -> Worker:
+    return Worker(command=[sys.executable, "-c", BROKEN.format(action=action)])
+
+
+def job(kind: str = "proof", name: str = "tiny", **settings: Any) -> Job:
+    return Job(kind, name, load(name).model_dump(mode="json"), None, settings)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(PLAN)
+    return path
+
+
+def test_a_study_runs_and_a_second_run_does_nothing_again(
+    run: Run, plan: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    done = run("study", str(plan), "-o", str(folder))
+    assert done.code == 0
+    assert "small: 6 of 6 jobs done, 0 failed" in done.out
+    records = lines(folder)
+    assert [r["kind"] for r in records].count("costs") == 3
+    assert all(r["result"]["passed"] for r in records if r["kind"] == "proof")
+    expected = cost(load("tiny")).parameters.total
+    tiny = [r for r in records if r["variant"] == "tiny" and r["kind"] == "costs"]
+    assert tiny[0]["result"]["parameters"]["total"] == expected
+    study = json.loads((folder / "study.json").read_text())
+    assert {j["key"] for j in study["jobs"]} == {r["key"] for r in records}
+    before = (folder / "journal.jsonl").read_bytes()
+    again = run("study", str(plan), "-o", str(folder))
+    assert (again.code, again.out) == (2, "")
+    assert "go on with it by --resume" in again.err
+    assert run("study", "-o", str(folder), "--resume").code == 0
+    assert (folder / "journal.jsonl").read_bytes() == before
+
+
+def test_the_example_plan_is_shown_without_doing_anything(run: Run) -> None:
+    example = str(ROOT / "docs/examples/study.yaml")
+    done = run("study", example, "--dry-run", "--speed", "1TFLOPS", "--format", "json")
+    assert done.code == 0
+    shown = json.loads(done.out)
+    assert shown["match"]["matched"]
+    assert len(shown["variants"]) == 6
+    for variant in shown["variants"]:
+        assert abs(variant["cost"]["parameters"]["non_embedding"] / 20e6 - 1) <= 0.01
+    # 6 variants, 3 seeds, 2 learning rates.
+    assert sum(j["kind"] == "training" for j in shown["jobs"]) == 36
+    text = run("study", example, "--dry-run", "--speed", "1TFLOPS").out
+    assert "matched on non-embedding-params of 20,000,000 within 1.00%" in text
+    assert "at the 1e+12 FLOP/s given" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: small", "nam: small", "plan.yaml:1:1: nam: unknown key; did you mean name?"),
+        ("uniform", "unifrm", "plan.yaml:3:14: variants.0.profile: unknown profile 'unifrm'"),
+        ("[costs, proof]", "[costs, prof]", "plan.yaml:7:18: measure.1: must be"),
+        ("- tiny", "- tin", "plan.yaml:5:5: variants.2: "),
+        ("model_dim: 64", "model_dim: 0", "plan.yaml:3:5: variants.0: ELM2"),
+        ("name: small", "seeds: [0, -1]", "plan.yaml:1:12: seeds.1: must be"),
+        ("name: small", "engine: {timeout: soon}", "plan.yaml:1:19: engine.timeout: 'soon'"),
+        ("name: small", "engine: {kind: dask}", "dask needs a scheduler"),
+        ("name: small", "match: {cost: size}", "plan.yaml:1:15: match.cost: unknown cost 'size'"),
+        ("name: small", "training: {warmup_steps: 900}", "warmup_steps must be less than steps"),
+        ("name: small", "{", "plan.yaml:"),
+        (PLAN, "", "the file is empty"),
+        (PLAN, "- 1", "begin with 'variants: ...'"),
+    ],
+)
+def test_faults_of_a_plan_at_their_places(
+    run: Run, plan: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    plan.write_text(PLAN.replace(old, new))
+    done = run("study", str(plan), "-o", str(tmp_path / "out"))
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_flags_go_over_the_plan(plan: Path) -> None:
+    read, _ = read_plan(plan, {"measure": ["costs"], "proof": {"dtype": "bfloat16"}, "seeds": 2})
+    assert read.measure == ("costs",)
+    assert read.proof.shapes_only
+    assert read.proof.dtype == "bfloat16"
+    assert read.seeds == (0, 1)
+    with pytest.raises(PlanError, match="variants: missing"):
+        read_plan(None, {})
+
+
+def test_variants_that_do_not_match_are_named(tmp_path: Path) -> None:
+    plan, _ = read_plan(
+        None,
+        {"variants": ["openelm-270m", "uniform-270m", "openelm-450m"], "match": {"cost": "params"}},
+    )
+    found, budget = variants(plan, tmp_path)
+    assert budget == 271_527_168  # Of the released model.
+    assert [v.name for v in unmatched(found, 0.01)][-1] == "openelm-450m"
+    assert found[-1].deviation == pytest.approx(457_179_136 / 271_527_168 - 1)
+
+
+def test_scale_and_pareto_make_variants(tmp_path: Path) -> None:
+    entries: list[Any] = [
+        {"scale": {"layers": 6, "model-dim": 128, "profile": "reverse"}, "name": "back"},
+        {"scale": {"target-params": "270M"}},
+        {"pareto": "params,kv-cache", "count": 3, "flags": {"max-params": "300M"}},
+    ]
+    plan, _ = read_plan(None, {"variants": entries})
+    found, budget = variants(plan, tmp_path)
+    assert budget is None
+    assert len(found) == 5
+    assert found[0].name == "back"
+    assert cost(found[1].config).parameters.total == pytest.approx(270e6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "signal_name", "said"),
+    [
+        ("ctypes.string_at(0)", "ProcessEnded", "SIGSEGV", "killed by SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "ProcessEnded", "SIGKILL", "memory runs out"),
+        ("os._exit(3)", "ProcessEnded", None, "exit code 3"),
+        ("raise ValueError('no \\n way')", "ValueError", None, "no way"),
+        ("time.sleep(600)", "TimeoutError", None, "did not finish within 3 s"),
+    ],
+)
+def test_every_end_of_a_job_is_one_record(
+    action: str, kind: str, signal_name: str | None, said: str
+) -> None:
+    worker = broken(action)
+    record = worker.record(job().values(), timeout=3, attempt=2)
+    worker.close()
+    assert (record["status"], record["result"], record["attempt"]) == ("failed", None, 2)
+    assert record["error"]["type"] == kind
+    assert record["error"]["signal"] == signal_name
+    assert record["error"]["step"] == "the last thing it did"
+    assert said in record["error"]["message"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_job_that_takes_too_much_memory_is_ended() -> None:
+    worker = broken("x = []\n    while True: x.append(b'x' * 2**24); time.sleep(.01)")
+    record = worker.record(job().values(), timeout=60, max_memory=700 * 2**20)
+    assert record["error"]["type"] == "MemoryError"
+    assert "the limit is 700.0 MiB" in record["error"]["message"]
+
+
+def test_keys_stand_for_what_is_done() -> None:
+    one = job(shapes_only=True)
+    assert len(one.key) == 32
+    same = Job("proof", "other", {**one.config, "name": "other"}, None, {"shapes_only": True})
+    assert same.key == one.key
+    others = [job(shapes_only=False), job("speed", shapes_only=True), job(name="lws-18l-crown")]
+    assert len({one.key, *(other.key for other in others)}) == 4
+
+
+class Quiet:
+    def started(self, job: Job) -> None: ...
+
+    def recorded(self, job: Job, record: dict[str, Any]) -> None: ...
+
+    def tick(self) -> None: ...
+
+
+def test_a_failed_job_is_tried_again_and_the_others_are_unharmed(tmp_path: Path) -> None:
+    prepare(tmp_path / "out", resume=False)
+    todo = [job(shapes_only=True), job(seq_len=10**6), job(name="lws-18l-crown", shapes_only=True)]
+    for attempt in (1, 2):
+        outcome = run_study(tmp_path / "out", todo, lambda: Local(2), Quiet())
+        assert (outcome.done, outcome.failed) == (2, 1)
+        assert [r["attempt"] for r in lines(tmp_path / "out") if r["error"]][-1] == attempt
+    assert len(lines(tmp_path / "out")) == 4
+
+
+def start(plan: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "elmcfg", "study", str(plan), "-o", str(folder), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"never said {text!r}")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_what_is_done_is_kept_whatever_ends_the_study(
+    plan: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    folder = tmp_path / "out"
+    process = start(plan, folder)
+    wait_for_line(process, "proof: ")
+    os.kill(process.pid, number)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == code
+    assert "Traceback" not in err
+    kept = lines(folder)
+    assert len(kept) >= 4
+    again = start(plan, folder, "--resume")
+    assert again.communicate(timeout=120)[0].startswith("small: 6 of 6 jobs done")
+    assert lines(folder)[: len(kept)] == kept
+    keys = [record["key"] for record in lines(folder)]
+    assert len(keys) == len(set(keys)) == 6
+
+
+def test_two_runs_share_a_study(plan: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    one = start(plan, folder)
+    until = time.monotonic() + 60
+    while not (folder / "study.json").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    two = start(plan, folder, "--resume")
+    for process in (one, two):
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert "6 of 6 jobs done" in out
+    proofs = [r["key"] for r in lines(folder) if r["kind"] == "proof"]
+    assert len(proofs) == len(set(proofs)) == 3
