@@ -99,7 +99,8 @@ def write_study(
         for r in rates
     ]
     values = {
-        "version": 1,
+        "format": 1,
+        "version": "0.1.0",
         "name": "schedules-20m",
         "match": {"cost": "non-embedding-params", "target": 20_000_000, "tolerance": 0.01},
         "variants": [variant(name) for name in names],

@@ -70,7 +70,7 @@ def test_sizes(text: str, count: float) -> None:
 def test_a_limit_that_is_too_low_is_named(run: Run) -> None:
     done = run("build-and-run", "tiny", "--max-memory", "50MiB")
     assert (done.code, done.out) == (1, "")
-    assert "the limit is 50.0 MiB" in done.err
+    assert "the limit is 50 MiB" in done.err
 
 
 def test_a_timeout_is_a_failed_check(run: Run) -> None:

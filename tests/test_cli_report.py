@@ -52,7 +52,7 @@ def test_an_unfinished_study_is_reported_with_what_broke(run: Run, tmp_path: Pat
         (lambda d: (d / "study.json").unlink(), 2, "elmcfg study PLAN.yaml -o DIR"),
         (lambda d: (d / "study.json").write_text("{"), 1, "study.json"),
         (lambda d: (d / "study.json").write_text("[]"), 1, "study.json"),
-        (lambda d: write_study(d, version=9), 1, "version 9"),
+        (lambda d: write_study(d, format=9), 1, "format 9"),
         (lambda d: write_study(d, variants=[{"name": "a"}]), 1, "variants.0.config"),
         (lambda d: (d / "journal.jsonl").unlink(), 1, "--resume"),
         (lambda d: (d / "journal.jsonl").write_bytes(b"\xff\n[]\n3\n"), 1, "--resume"),

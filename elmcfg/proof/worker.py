@@ -1,8 +1,8 @@
 """The child's side of a proof in a process of its own: ``python -m elmcfg.proof.worker``.
 
-It takes jobs ``{"config": {...}, "options": {...}, "save": null}`` (:mod:`elmcfg.children.channel`).
-Instead of null, "save" may name a folder to write the model to, and the files of its tokenizer:
-nothing is proven then. Its messages are:
+It takes jobs ``{"config": {...}, "options": {...}, "save": null}``, where "save" may name a folder
+to write the model to, and the files of its tokenizer: nothing is proven then. How they are told is
+in :mod:`elmcfg.children.channel`; its messages are:
 
     started, step, result    the events of :mod:`elmcfg.proof.report`, as they happen
     report, saved            the end of a job

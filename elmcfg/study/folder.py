@@ -11,6 +11,7 @@ from elmcfg import __version__
 from elmcfg.config import resolve
 from elmcfg.document import dump_yaml, write_atomically
 from elmcfg.study import measure
+from elmcfg.study.results import FORMAT
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
@@ -76,6 +77,7 @@ def study_values(
         match = {**plan.match.model_dump(mode="json"), "target": budget}
         match["matched"] = all(abs(v.deviation or 0.0) <= plan.match.tolerance for v in found)
     return {
+        "format": FORMAT,
         "version": __version__,
         "name": plan.name,
         "match": match,

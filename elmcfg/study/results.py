@@ -104,7 +104,7 @@ class Run(Job):
 class _Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    version: int | str
+    format: int
     name: str
     match: dict[str, Any] | None = None
     variants: tuple[Variant, ...]
@@ -155,7 +155,7 @@ def read_results(folder: Path) -> Results:
     finished one counts before a failed one, and else the last.
 
     Raises:
-        NotAStudyError: If the folder is no study's, ``study.json`` is damaged or of a version not
+        NotAStudyError: If the folder is no study's, ``study.json`` is damaged or of a format not
             known here, or there is no record yet.
     """
     header = _header(folder / "study.json")
@@ -189,7 +189,7 @@ def read_results(folder: Path) -> Results:
 
 
 FORMAT = 1
-"""The version of ``study.json`` that is read here."""
+"""The format of ``study.json``, a number that changes when a reader of the old would misread it."""
 
 
 def _header(path: Path) -> _Header:
@@ -209,9 +209,9 @@ def _header(path: Path) -> _Header:
         raise NotAStudyError(f"{path}: {where or 'a config'}: {first['msg']}") from error
     except (OSError, ValueError) as error:
         raise NotAStudyError(f"{path} cannot be read: {error}") from error
-    if header.version != FORMAT:
+    if header.format != FORMAT:
         raise NotAStudyError(
-            f"{path} has version {header.version!r}, and this elmcfg reads version {FORMAT}; "
+            f"{path} has format {header.format!r}, and this elmcfg reads format {FORMAT}; "
             "use the elmcfg that made it"
         )
     return header

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from elmcfg.render.machine import text as json_text
 from elmcfg.render.study import words
 from elmcfg.render.style import Style
-from elmcfg.render.tables import binary, columns
+from elmcfg.render.tables import columns
+from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.study.results import Results
