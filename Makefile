@@ -66,6 +66,7 @@ bench: $(VENV)/.bench ## run the benchmarks
 	$(BIN)/python benchmarks/forward.py
 	$(BIN)/python benchmarks/proof.py
 	$(BIN)/python benchmarks/study.py
+	$(BIN)/python benchmarks/train.py
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
