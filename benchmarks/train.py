@@ -1,11 +1,12 @@
 """A training step of a 20M-parameter variant: elmcfg's trainer against mlx-lm's own.
 
 Both start from the same weights and take the same batches, with AdamW on the same learning rates,
-in turns in one process. mlx-lm's is its function ``train`` on its OpenELM, as it is, except that it
-keeps MLX's cache of memory; by default it empties it after each step, which makes it slower.
+in turns in one process. mlx-lm's is its function ``train`` on its OpenELM. Its AdamW clips
+gradients first, as elmcfg's does, and it keeps MLX's cache of memory, which by default it empties
+after each step: that makes it slower.
 
 On a GPU both compute in bfloat16, where elmcfg does more: its weights and its optimiser stay
-float32, while mlx-lm's are bfloat16 too. It also clips gradients. On a CPU both are float32.
+float32, while mlx-lm's are bfloat16 too. On a CPU both are float32.
 
 The last row is a whole run of ``elmcfg.training.train``: batches, learning curve and all.
 
@@ -91,6 +92,15 @@ class Silence:
     def advance(self) -> None: ...
 
 
+class Clipping(optim.AdamW):  # type: ignore[misc]
+    """AdamW that shortens long gradients; mlx-lm's trainer has no setting for that."""
+
+    longest: float
+
+    def update(self, model: Any, gradients: Any) -> None:
+        super().update(model, optim.clip_grad_norm(gradients, self.longest)[0])
+
+
 def in_turns(
     settings: TrainingSettings, dtype: str, rounds: int, steps: int
 ) -> dict[str, list[float]]:
@@ -109,12 +119,13 @@ def in_turns(
     theirs = openelm.Model(openelm.ModelArgs.from_dict(values))
     theirs.load_weights(tree_flatten(model.parameters()), strict=True)
     theirs.set_dtype(as_dtype(dtype))
-    optimizer = optim.AdamW(
+    optimizer = Clipping(
         learning_rates(settings),
         betas=[settings.beta1, settings.beta2],
         weight_decay=settings.weight_decay,
         bias_correction=True,
     )
+    optimizer.longest = settings.gradient_clip_norm
     ours = Trainer(model, settings, as_dtype(dtype))
     lengths = mx.array([[0, shape[1]]] * shape[0])
     seconds: dict[str, list[float]] = {"elmcfg": [], "mlx-lm": []}
