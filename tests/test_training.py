@@ -130,7 +130,7 @@ def test_held_out_windows_tell_each_token_once(corpus: CorpusSpec) -> None:
 def test_each_matrix_has_the_variance_of_its_own_fan_in() -> None:
     model = elmcfg.build(config(vocab_size=256))
     initialise(model, 0)
-    for name, value in tree_flatten(model.parameters()):
+    for name, value in dict(tree_flatten(model.parameters())).items():
         if value.ndim == 2:
             last = name.endswith(("out_proj.weight", "proj_2.weight"))
             wanted = 1 / value.shape[1] / (8 if last else 1)

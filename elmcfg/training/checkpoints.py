@@ -67,7 +67,8 @@ def load(folder: Path, fingerprint: str) -> tuple[Standing, dict[str, Any]] | No
         return None
     remedy = "remove it to start again, or use another folder"
     try:
-        arrays, metadata = mx.load(str(path), return_metadata=True)
+        loaded: Any = mx.load(str(path), return_metadata=True)
+        arrays, metadata = loaded
         theirs, kept = metadata["fingerprint"], json.loads(metadata["standing"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path}: cannot be read; {remedy}") from error

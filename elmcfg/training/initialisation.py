@@ -39,8 +39,8 @@ def initialise(model: Model, seed: int) -> None:
         model: Its weights are replaced, lazily.
         seed: The same one gives the same weights.
     """
-    weights = {}
-    for name, value in tree_flatten(model.parameters()):
+    weights: dict[str, mx.array] = {}
+    for name, value in dict(tree_flatten(model.parameters())).items():
         if value.ndim == 1:
             weights[name] = mx.ones(value.shape)
             continue

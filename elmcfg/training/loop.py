@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
@@ -58,7 +58,8 @@ class Run:
         mx.reset_peak_memory()
         model = build(config)
         initialise(model, seed)
-        self.parameters = sum(value.size for _, value in tree_flatten(model.parameters()))
+        weights: dict[str, mx.array] = dict(tree_flatten(model.parameters()))
+        self.parameters = sum(value.size for value in weights.values())
         self.trainer = Trainer(model, settings, as_dtype(self.dtype))
         self.standing = Standing()
         self.seconds, self.timed_steps = 0.0, 0
@@ -113,7 +114,7 @@ class Run:
         began = time.perf_counter()
         # Each is begun before the one before is done, so that the device never waits for Python.
         begun = [self.trainer.step(self._batch(step)) for step in range(first, stop)]
-        losses = [loss.item() for loss in begun]
+        losses: Any = mx.stack(begun).tolist()
         mx.eval(self.trainer.state)
         if first >= self.timed_from:
             self.seconds += time.perf_counter() - began
@@ -139,7 +140,7 @@ class Run:
             latest = standing.validation[-1][1] if standing.validation else None
             rate = self._tokens_per_second()
             self.progress(Progress(standing.step, self.settings.steps, loss, rate, latest))
-        start = max(standing.first_loss, math.log(self.config.vocab_size))
+        start = max(standing.first_loss or 0.0, math.log(self.config.vocab_size))
         return standing.step if loss > _DIVERGED * start else None
 
     def _batch(self, step: int) -> mx.array:

@@ -106,7 +106,8 @@ class Trainer:
         Args:
             tokens: (B, L + 1).
         """
-        return float(self._losses(self._held["weights"], tokens).item())
+        total: Any = self._losses(self._held["weights"], tokens).item()
+        return float(total)
 
     def _mean_loss(self, weights: dict[str, Any], tokens: mx.array) -> mx.array:
         return mx.mean(self._cross_entropy(weights, tokens))

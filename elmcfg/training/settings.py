@@ -31,7 +31,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 def _described(description: str, default: Any, source: str, unit: str | None = None) -> Any:
-    extra = {"source": source} | ({"unit": unit} if unit else {})
+    extra: Any = {"source": source} | ({"unit": unit} if unit else {})
     return Field(default=default, description=description, json_schema_extra=extra)
 
 
