@@ -31,6 +31,7 @@ from elmcfg.training import (  # noqa: E402
 )
 from elmcfg.training.batches import training_batch, validation_batches  # noqa: E402
 from elmcfg.training.initialisation import initialise  # noqa: E402
+from elmcfg.training.optimisation import Trainer  # noqa: E402
 
 SHAPE: dict[str, Any] = {"num_transformer_layers": 2, "model_dim": 32, "head_dim": 16}
 TINY = config(**SHAPE, vocab_size=256, ffn_dim_divisor=8)
@@ -157,3 +158,103 @@ def test_a_corpus_that_is_no_use(content: bytes, message: str, tmp_path: Path) -
 def test_a_corpus_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no such file"):
         read_corpus(CorpusSpec(source=str(tmp_path / "gone")))
+
+
+def test_a_folder_without_a_text(tmp_path: Path) -> None:
+    (tmp_path / "text.csv").write_text("a,b\n")
+    (tmp_path / ".hidden.txt").write_text("not for others")
+    with pytest.raises(CorpusError, match=r"no file in it ends in \.txt, \.md, \.rst"):
+        read_corpus(CorpusSpec(source=str(tmp_path)))
+
+
+def test_held_out_text_shorter_than_a_sequence(corpus: CorpusSpec) -> None:
+    less = corpus.model_copy(update={"validation": 8 / 4800})
+    with pytest.raises(CorpusError, match="held-out text has 8 tokens.* 9; .* validation share"):
+        train(TINY, settings(), less, seed=0)
+
+
+def test_variants_with_one_seed_see_the_same_tokens(
+    corpus: CorpusSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[list[int]]] = []
+    step = Trainer.step
+
+    def watched(trainer: Trainer, tokens: mx.array) -> mx.array:
+        seen.append(np.array(tokens).tolist())
+        return step(trainer, tokens)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    other = config(num_transformer_layers=3, model_dim=48, head_dim=8, vocab_size=300)
+    for variant in (TINY, other):
+        train(variant, settings(steps=4), corpus, seed=2)
+    assert seen[:4] == seen[4:]
+    assert len({str(batch) for batch in seen}) == 4
+
+
+def test_the_king_james_bible() -> None:
+    spec = CorpusSpec(source="kjv")
+    tokens = read_corpus(spec)
+    whole = tokens.train.tobytes() + tokens.validation.tobytes()
+    assert whole.startswith(b"In the beginning God created the heaven and the earth.")
+    assert whole.endswith(b"The grace of our Lord Jesus Christ [be] with you all. Amen.")
+    # As often as concordances count.
+    assert whole.count(b"begat") == 225
+    result = train(TINY, settings(steps=30, eval_every=30, validation_tokens=512), spec, seed=0)
+    assert result.corpus.bytes == len(whole)
+    assert result.curve[-1][1] < result.curve[0][1] - 1
+
+
+@pytest.fixture(scope="module")
+def pieces() -> Path:
+    package = pytest.importorskip("mistral_common")
+    pytest.importorskip("sentencepiece")
+    return Path(package.__file__).parent / "data" / "tokenizer.model.v1"
+
+
+def test_bytes_of_pieces_add_up_to_the_text(pieces: Path, tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    # What a tokenizer may swallow or make up: spaces, line ends, characters that it lacks.
+    file.write_text("  two  spaces\t\r\nnaïve — 日本語 𓀀\n\n e\u0301 ﬁ\u2028x\n" * 20, newline="")
+    tokens = read_corpus(CorpusSpec(source=str(file), tokenizer=str(pieces), validation=0.5))
+    held = file.read_bytes()[-tokens.facts.validation_bytes :].decode()
+    assert tokens.validation_bytes.sum() == len(held.encode())
+    assert len(tokens.validation_bytes) == len(tokens.validation)
+
+
+def test_bits_per_byte_of_pieces_by_brute_force(pieces: Path, tmp_path: Path) -> None:
+    from sentencepiece import SentencePieceProcessor
+
+    file = tmp_path / "text.txt"
+    held = "Unquestionably, the cat sat on the mat; " * 6
+    file.write_text("some other text. " * 60 + "\n" + held)
+    share = len(held) / file.stat().st_size
+    spec = CorpusSpec(source=str(file), tokenizer=str(pieces), validation=share)
+    still = settings(steps=1, learning_rate=1e-30, warmup_steps=0, weight_decay=0.0)
+    wide = config(**SHAPE, vocab_size=32_000, ffn_dim_divisor=8)
+    found = train(wide, still, spec, seed=7).bits_per_byte
+    model = elmcfg.build(wide)
+    initialise(model, 7)
+    processor = SentencePieceProcessor(model_file=str(pieces))
+    ids = processor.encode(held)
+    nats = size = 0.0
+    for start in range(0, len(ids) - 8, 8):
+        logits = np.array(model(mx.array([ids[start : start + 8]])), np.float64)[0]
+        for row, target in zip(logits, ids[start + 1 : start + 9], strict=True):
+            nats += math.log(np.exp(row).sum()) - row[target]
+            size += len(processor.id_to_piece(target).replace("\u2581", " "))
+    assert size < len(held) - 1
+    assert found == pytest.approx(nats / math.log(2) / size, rel=1e-5)
+
+
+def test_a_tokenizer_larger_than_the_vocabulary(corpus: CorpusSpec, pieces: Path) -> None:
+    for vocabulary, tokenizer, count in ((255, "bytes", "256"), (31_999, str(pieces), "32,000")):
+        small = config(**SHAPE, vocab_size=vocabulary, ffn_dim_divisor=8)
+        spec = corpus.model_copy(update={"tokenizer": tokenizer})
+        with pytest.raises(CorpusError, match=f"has {count} tokens, but the model's vocab_size"):
+            train(small, settings(), spec, seed=0)
+
+
+def test_a_tokenizer_that_is_none(corpus: CorpusSpec) -> None:
+    spec = corpus.model_copy(update={"tokenizer": corpus.source})
+    with pytest.raises(CorpusError, match="not a SentencePiece model"):
+        read_corpus(spec)

@@ -123,8 +123,9 @@ def _pieces(
     lengths: list[int] = []
     unknown: Callable[[int], bool] = processor.is_unknown
     for line in validation.decode().splitlines(keepends=True):
-        for piece in processor.encode_as_immutable_proto(line).pieces:
-            held_out.append(piece.id)
+        found = processor.encode_as_offset_mapping(line)
+        for piece, (begin, end) in zip(found["ids"], found["offsets"], strict=True):
+            held_out.append(piece)
             # An unknown character is not told by its token, so its bytes are not counted as said.
-            lengths.append(0 if unknown(piece.id) else len(piece.surface.encode()))
+            lengths.append(0 if unknown(piece) else len(line[begin:end].encode()))
     return np.array(ids, np.int32), np.array(held_out, np.int32), np.array(lengths, np.int64)
