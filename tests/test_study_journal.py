@@ -38,8 +38,8 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
     assert journal.records() == {}
     journal.append([record("a", result=1), record("b", "failed")])
     assert Journal(tmp_path / "j").records() == journal.records()
-    assert journal.is_final("a")
-    assert not journal.is_final("b")
+    assert journal.final("a") == record("a", result=1)
+    assert journal.final("b") is None
     lines = (tmp_path / "j").read_text().splitlines()
     assert [json.loads(line)["key"] for line in lines] == ["a", "b"]
 
@@ -73,6 +73,22 @@ def test_a_line_that_is_no_record_is_left_out(tmp_path: Path) -> None:
     journal = Journal(path)
     assert set(journal.records()) == {"a"}
     assert journal.damaged == 4
+
+
+def test_a_record_counts_however_its_line_is_written(tmp_path: Path) -> None:
+    lines = ['{"status": "done", "key": "a"}', '{ "key" : "b\\u0061", "status" : "failed" }']
+    (tmp_path / "j").write_text("\n".join(lines) + "\n")
+    journal = Journal(tmp_path / "j")
+    assert journal.records() == {"a": record("a"), "ba": record("ba", "failed")}
+
+
+def test_a_record_spoiled_in_its_middle_is_to_be_done_again(tmp_path: Path) -> None:
+    (tmp_path / "j").write_text('{"key":"a","status":"done","result":{"parame}\n')
+    journal = Journal(tmp_path / "j")
+    assert journal.final("a") is None
+    assert journal.damaged == 1
+    journal.append([record("a", result=2)])
+    assert journal.records() == {"a": record("a", result=2)}
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(

@@ -169,7 +169,7 @@ def test_a_folder_without_a_text(tmp_path: Path) -> None:
 
 def test_held_out_text_shorter_than_a_sequence(corpus: CorpusSpec) -> None:
     less = corpus.model_copy(update={"validation": 8 / 4800})
-    with pytest.raises(CorpusError, match="held-out text has 8 tokens.* 9; .* validation share"):
+    with pytest.raises(CorpusError, match=r"held-out text has 8 tokens.* 9; .* validation share"):
         train(TINY, settings(), less, seed=0)
 
 

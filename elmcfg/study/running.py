@@ -84,14 +84,14 @@ def run(
     """
     journal, claims = Journal(folder / files.JOURNAL), Claims(folder / files.CLAIMS)
     try:
-        missing = [job for job in _distinct(todo) if not journal.is_final(job.key)]
+        missing = [job for job in _distinct(todo) if journal.final(job.key) is None]
         _do_costs([job for job in missing if job.kind == "costs"], journal, progress)
         rest = [job for job in missing if job.kind != "costs"]
         if rest:
             _do(rest, folder, journal, claims, make_engine(), progress)
     finally:
         claims.close()
-    statuses = [(journal.get(job.key) or {"status": "failed"})["status"] for job in todo]
+    statuses = [journal.status(job.key) or "failed" for job in todo]
     return Outcome(*(statuses.count(status) for status in ("done", "diverged", "failed")))
 
 
@@ -166,16 +166,16 @@ def _give(
     left = []
     journal.refresh()
     for job in waiting:
-        if journal.is_final(job.key):  # Another run has done it.
-            progress.recorded(job, journal.records()[job.key])
+        if (record := journal.final(job.key)) is not None:  # Another run has done it.
+            progress.recorded(job, record)
         elif room <= 0 or not claims.take(job.key):
             left.append(job)
         else:
             room -= 1
             journal.refresh()
-            if journal.is_final(job.key):  # Done between the look and the claim.
+            if (record := journal.final(job.key)) is not None:  # Between the look and the claim.
                 claims.give_up(job.key)
-                progress.recorded(job, journal.records()[job.key])
+                progress.recorded(job, record)
                 continue
             place = files.checkpoints(folder, job.key) if job.kind == "training" else None
             out[engine.submit(job.values(place), journal.attempts(job.key) + 1)] = job
