@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -215,6 +216,28 @@ class Quiet:
     def recorded(self, job: Job, record: dict[str, Any]) -> None: ...
 
     def tick(self) -> None: ...
+
+
+def test_an_edited_text_is_trained_on_again(run: Run, tmp_path: Path) -> None:
+    plan, text, folder = tmp_path / "plan.yaml", tmp_path / "text.txt", tmp_path / "out"
+    plan.write_text(
+        PLAN.replace("[costs, proof]", "[training]").replace("  - profile: vanilla\n  - tiny\n", "")
+        + "seeds: 1\ntraining: {steps: 2, batch_size: 1, seq_len: 4}\n"
+        + "corpus: {source: text.txt, validation: 0.1}\n"
+    )
+    for content, count in (("in the beginning " * 9, 1),) * 2 + (("and the earth was " * 9, 2),):
+        text.write_text(content)
+        done = run(
+            "study", str(plan), "-o", str(folder), *(["--resume"] if folder.exists() else [])
+        )
+        assert done.code == 0, done.out + done.err
+        digests = [record["result"]["corpus"]["sha256"] for record in lines(folder)]
+        assert len(digests) == count
+        assert digests[-1] == hashlib.sha256(content.encode()).hexdigest()
+    text.unlink()
+    done = run("study", str(plan), "-o", str(folder), "--resume")
+    assert done.code == 2
+    assert f"corpus {text}: no such file or folder" in done.err
 
 
 def test_a_failed_job_is_tried_again_and_the_others_are_unharmed(tmp_path: Path) -> None:

@@ -169,12 +169,12 @@ def _study(plan: Path | None, given: dict[str, Any], output: Path | None, resume
     try:
         read, document = read_plan(plan, given)
         found, budget = variants(read, folder, document)
+        count = len(found) * (3 + len(read.seeds) * len(read.training.rates))
+        if count > MAX_JOBS:
+            fail(f"that would be {count:,} jobs; at most {MAX_JOBS:,} make a study", 2)
+        return Study(read, found, budget, list(jobs(read, found, folder)), folder)
     except PlanError as error:
         fail("the plan cannot be used\n" + str(error), 2)
-    count = len(found) * (3 + len(read.seeds) * len(read.training.rates))
-    if count > MAX_JOBS:
-        fail(f"that would be {count:,} jobs; at most {MAX_JOBS:,} make a study", 2)
-    return Study(read, found, budget, list(jobs(read, found, folder)), folder)
 
 
 def _folder_of(output: Path) -> Path:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
 from elmcfg.config import resolve
+from elmcfg.study.plan import PlanError
+from elmcfg.training import CorpusError, CorpusSpec, by_content
+from elmcfg.training.corpora import OWN
 
 if TYPE_CHECKING:
     from elmcfg.study.plan import Plan
@@ -31,6 +34,7 @@ class Job:
         seed: Of a training; None for the other kinds.
         settings: Of the kind.
         corpus: Of a training.
+        content: Of that corpus: with SHA-256 in place of paths.
     """
 
     kind: str
@@ -39,6 +43,7 @@ class Job:
     seed: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     corpus: dict[str, Any] | None = None
+    content: dict[str, Any] | None = None
 
     @cached_property
     def key(self) -> str:
@@ -48,7 +53,7 @@ class Job:
             "config": {k: v for k, v in self.config.items() if k not in _PROSE},
             "seed": self.seed,
             "settings": self.settings,
-            "corpus": self.corpus,
+            "corpus": self.content,
             "elmcfg": __version__,
         }
         text = json.dumps(said, sort_keys=True, separators=(",", ":"))
@@ -90,6 +95,9 @@ def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
         plan: The plan.
         found: Its variants.
         folder: What its corpus' path counts from.
+
+    Raises:
+        elmcfg.study.plan.PlanError: If the corpus of a training cannot be read.
     """
     configs = {v.name: resolve(v.config).model_dump(mode="json") for v in found}
     settings: dict[str, dict[str, Any]] = {
@@ -104,11 +112,15 @@ def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
     if "training" not in plan.measure:
         return
     corpus = plan.corpus.model_dump(mode="json")
-    for key, own in (("source", ("kjv", "synthetic")), ("tokenizer", ("bytes",))):
+    for key, own in (("source", OWN), ("tokenizer", ("bytes",))):
         if corpus[key] not in own:
             corpus[key] = str((folder / corpus[key]).absolute())
+    try:
+        content = by_content(CorpusSpec(**corpus))
+    except CorpusError as error:
+        raise PlanError(str(error)) from error
     for seed in plan.seeds:
         for rate in plan.training.rates:
             how = plan.training.at(rate).model_dump(mode="json")
             for name, config in configs.items():
-                yield Job("training", name, config, seed, how, corpus)
+                yield Job("training", name, config, seed, how, corpus, content)

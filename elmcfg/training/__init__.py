@@ -32,7 +32,7 @@ from elmcfg.backend import import_mlx
 from elmcfg.training.errors import CheckpointError, CorpusError, TrainingError
 from elmcfg.training.results import CorpusFacts, Progress, TrainingResult
 from elmcfg.training.settings import CorpusSpec, TrainingSettings
-from elmcfg.training.tokens import Corpus, read_corpus
+from elmcfg.training.tokens import Corpus, by_content, read_corpus
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -47,6 +47,7 @@ __all__ = [
     "TrainingError",
     "TrainingResult",
     "TrainingSettings",
+    "by_content",
     "read_corpus",
     "train",
 ]

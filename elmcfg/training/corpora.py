@@ -10,6 +10,9 @@ import numpy as np
 
 from elmcfg.training.errors import CorpusError
 
+OWN = ("kjv", "synthetic")
+"""Texts with a name; any other source is a path."""
+
 SUFFIXES = (".txt", ".md", ".rst")
 """Which files of a folder are read."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmcfg.training.corpora import read_text
+from elmcfg.training.corpora import OWN, read_text
 from elmcfg.training.errors import CorpusError
 from elmcfg.training.results import CorpusFacts
 
@@ -83,6 +83,23 @@ def read_corpus(spec: CorpusSpec) -> Corpus:
             validation_bytes=len(parts[1]),
         ),
     )
+
+
+def by_content(spec: CorpusSpec) -> dict[str, Any]:
+    """A corpus by what it says: SHA-256 in place of paths, so that an edited text is another one.
+
+    Args:
+        spec: Its files are read.
+
+    Raises:
+        CorpusError: If one of them cannot be.
+    """
+    said = spec.model_dump(mode="json")
+    if spec.source not in OWN:
+        said["source"] = read_text(spec.source).sha256
+    if spec.tokenizer != "bytes":
+        said["tokenizer"] = hashlib.sha256(_model_bytes(Path(spec.tokenizer))).hexdigest()
+    return said
 
 
 def _character_before(content: bytes, cut: int) -> int:
