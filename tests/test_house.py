@@ -116,6 +116,9 @@ MAY_IMPORT = {
         "study",
         "units",
     },
+    "study": {"config", "geometry"},
+    "pytest_plugin": {"checking", "diagnostics", "render", "settings", "sources"},
+    "render": {"codes", "config", "diagnostics", "document", "hardware", "search"},
 }
 MLX_ROOMS = {"backend", "model", "proof", "training"}
 
