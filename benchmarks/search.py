@@ -118,15 +118,9 @@ def sampled(exact_seconds: float, exact_found: int) -> None:
     found = f"{min(fit):6,.0f} bytes/token" if fit else "nothing that fits"
     row("Optuna, NSGA-II", took, f"{found}  {len(fit)} of {TRIALS:,} trials fit")
     if fit:
-        compared("least KV cache, 2.7e9 designs", f"Optuna, {TRIALS:,} trials", exact_seconds, took)
-        unit = "KV cache found, ours / theirs"
-        compared(
-            "least KV cache, 2.7e9 designs",
-            f"Optuna, {TRIALS:,} trials",
-            exact_found,
-            min(fit),
-            unit,
-        )
+        what, against = "least KV cache of 2.7e9 designs", f"Optuna, {TRIALS:,} trials"
+        compared(what, against, exact_seconds, took)
+        compared(what, against, exact_found, min(fit), "KV cache found, ours / theirs")
         cache, speed = min(fit) / exact_found, took / exact_seconds
         print(f"{'':24}the exact answer has {cache:.2f}x less cache, in 1/{speed:.1f} of the time")
 

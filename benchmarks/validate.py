@@ -96,8 +96,9 @@ def theirs(files: Sequence[str]) -> list[str]:
 def one_file(files: Sequence[str], notation: str, runs: int) -> bool:
     """A whole process for one file."""
     pairs = [(run([*ELMCFG, files[0]])[0], run(theirs(files[:1]))[0]) for _ in range(runs)]
-    ours, other = (statistics.median(times) for times in zip(*pairs, strict=True))
-    compared(f"validate, one {notation} file", "check-jsonschema", *zip(*pairs, strict=True))
+    mine, others = zip(*pairs, strict=True)
+    compared(f"validate, one {notation} file", "check-jsonschema", mine, others)
+    ours, other = statistics.median(mine), statistics.median(others)
     met = bool(ours / other <= MOST_ONE_FILE)
     print(
         f"one {notation} file: {ours * 1e3:.0f} ms, check-jsonschema {other * 1e3:.0f} ms: "
@@ -142,8 +143,9 @@ def auto_config(folder: Path, runs: int) -> None:
     )
     reading = [sys.executable, "-c", code, str(folder)]
     pairs = [(run([*ELMCFG, str(folder)])[0], run(reading)[0]) for _ in range(runs)]
-    ours, other = (statistics.median(times) for times in zip(*pairs, strict=True))
-    compared("validate, one model folder", "transformers' AutoConfig", *zip(*pairs, strict=True))
+    mine, others = zip(*pairs, strict=True)
+    compared("validate, one model folder", "transformers' AutoConfig", mine, others)
+    ours, other = statistics.median(mine), statistics.median(others)
     print(
         f"a model folder: {ours * 1e3:.0f} ms, transformers' AutoConfig {other * 1e3:.0f} ms: "
         f"{ours / other:.2f}x, and that checks no list"
