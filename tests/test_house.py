@@ -105,6 +105,7 @@ MAY_IMPORT = {
         "training",
         "units",
     },
+    "pytest_plugin": {"checking", "diagnostics", "render", "settings", "sources"},
     "render": {
         "codes",
         "config",
@@ -116,9 +117,6 @@ MAY_IMPORT = {
         "study",
         "units",
     },
-    "study": {"config", "geometry"},
-    "pytest_plugin": {"checking", "diagnostics", "render", "settings", "sources"},
-    "render": {"codes", "config", "diagnostics", "document", "hardware", "search"},
 }
 MLX_ROOMS = {"backend", "model", "proof", "training"}
 
