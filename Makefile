@@ -7,8 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format generated docs bench clean
-.PHONY: help demo test wheel-test test-oldest test-editors lint types format generated bench clean
+.PHONY: help demo test wheel-test test-oldest test-editors lint types format generated docs bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -94,13 +93,6 @@ generated: $(VENV)/.dev ## write schemas/, the reference pages and the pictures 
 docs: $(VENV)/.docs ## build the documentation site into site/
 	$(BIN)/zensical build --clean --strict
 
-bench: $(VENV)/.bench ## run the benchmarks
-	$(BIN)/python benchmarks/validate.py
-	$(BIN)/python benchmarks/search.py
-	$(BIN)/python benchmarks/shapes.py
-	$(BIN)/python benchmarks/forward.py
-	$(BIN)/python benchmarks/proof.py
-	$(BIN)/python benchmarks/study.py
 bench: $(VENV)/.bench ## run every comparison, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py
 
