@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format generated docs bench clean
+.PHONY: help demo test wheel-test test-oldest test-editors lint types format generated docs bench clean
 
 help: ## show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(sys.version_info < (3, 11) and "elmcfg needs Python 3.11 or newer; %s is %s. Try: make PYTHON=python3.12 ..." % (sys.executable, v))'
@@ -38,6 +38,40 @@ demo: $(VENV)/.user ## build OpenELM-270M in MLX and prove it
 
 test: $(VENV)/.dev ## run the whole test suite
 	$(BIN)/python -m pytest
+
+# The distributions, and the sdist's tests with its sources away.
+AWAY := build/away
+$(AWAY): $(VENV)/.dev
+	rm -rf dist $(AWAY)
+	$(BIN)/python -m build --outdir dist
+	mkdir -p $(AWAY)
+	tar -xzf dist/elmcfg-*.tar.gz -C $(AWAY) --strip-components 1
+	rm -r $(AWAY)/elmcfg
+.PHONY: $(AWAY)
+
+# TESTS may name some of them: make wheel-test TESTS=tests/test_cli.py PYTHON=python3.13
+wheel-test: $(AWAY) ## run the tests against the wheel, in a fresh environment
+	$(PYTHON) -m venv --clear build/wheel
+	build/wheel/bin/python -m pip install --quiet --upgrade pip
+	wheel=$$(echo $$PWD/dist/*.whl) && cd $(AWAY) && ../wheel/bin/python -m pip install --quiet \
+		--constraint constraints.txt "elmcfg[$(EXTRA)] @ file://$$wheel" --group test
+	cd $(AWAY) && ../wheel/bin/python -m pytest $(TESTS)
+
+test-oldest: $(AWAY) ## run the tests with the oldest dependencies that pyproject.toml allows
+	$(PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/python -m pip install --quiet uv
+	wheel=$$(echo $$PWD/dist/*.whl) && cd $(AWAY) && ../oldest/bin/uv pip install --quiet \
+		--python ../oldest --resolution lowest-direct "elmcfg[$(EXTRA)] @ file://$$wheel" --group test
+	cd $(AWAY) && ../oldest/bin/python -m pytest $(TESTS)
+
+EDITORS := build/editors
+$(EDITORS)/node_modules: tests/editors/package.json
+	mkdir -p $(EDITORS) && cp tests/editors/package.json $(EDITORS)
+	npm install --silent --prefix $(EDITORS)
+	@touch $@
+
+test-editors: $(VENV)/.dev $(EDITORS)/node_modules ## test the schemas in the language servers of editors
+	$(BIN)/python -m pytest tests/test_editors.py
 
 lint: $(VENV)/.dev ## check style and formatting
 	$(BIN)/ruff check .
@@ -67,6 +101,8 @@ bench: $(VENV)/.bench ## run the benchmarks
 	$(BIN)/python benchmarks/proof.py
 	$(BIN)/python benchmarks/study.py
 	$(BIN)/python benchmarks/train.py
+bench: $(VENV)/.bench ## run every comparison, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

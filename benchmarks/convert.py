@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from measuring import compared
+
 import elmcfg
 from elmcfg.formats.safetensors import write_header
 from elmcfg.geometry import geometry
@@ -77,6 +79,7 @@ def main() -> None:
         for name, arguments, made in steps:
             seconds, peak = run("convert", *arguments, "--quiet")
             plain = copy_seconds(made, root / "copy")
+            compared(f"convert, {name}", "a copy of the bytes", seconds, plain)
             print(f"{name:22}{seconds:9.2f}{plain:8.2f}{seconds / plain:8.1f}{peak:9.0f}")
         weights = root / "3b"
         weights.mkdir()

@@ -22,6 +22,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from measuring import compared
+
 ROOT = Path(__file__).parent.parent
 GOAL, GOAL_TOKENS = 20.0, 128
 SAME_GOAL = 0.97
@@ -139,6 +141,7 @@ def same_blas(rounds: int, count: int) -> bool:
     met = True
     for what, per in (("forward", "128 tokens"), ("decode", "token")):
         ours, theirs = (result[what][name] for name in ("elmcfg", "mlx-lm"))
+        compared(f"{what} of 270M", "mlx-lm on the same BLAS", ours, theirs)
         ratio = statistics.median(theirs) / statistics.median(ours)
         met = met and ratio >= SAME_GOAL
         print(
@@ -178,6 +181,7 @@ def main() -> int:
     ratios = {}
     for length in LENGTHS:
         mine, theirs = ours["seconds"][str(length)], stock["seconds"][str(length)]
+        compared(f"forward of 270M, {length} tokens", "stock mlx-lm", mine, theirs)
         middle, their_middle = statistics.median(mine), statistics.median(theirs)
         ratios[length] = their_middle / middle
         least = limit(length, ours)

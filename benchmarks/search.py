@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from measuring import compared
 
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal, Shape
 from elmcfg.search.engine import search
@@ -117,6 +118,9 @@ def sampled(exact_seconds: float, exact_found: int) -> None:
     found = f"{min(fit):6,.0f} bytes/token" if fit else "nothing that fits"
     row("Optuna, NSGA-II", took, f"{found}  {len(fit)} of {TRIALS:,} trials fit")
     if fit:
+        what, against = "least KV cache of 2.7e9 designs", f"Optuna, {TRIALS:,} trials"
+        compared(what, against, exact_seconds, took)
+        compared(what, against, exact_found, min(fit), "KV cache found, ours / theirs")
         cache, speed = min(fit) / exact_found, took / exact_seconds
         print(f"{'':24}the exact answer has {cache:.2f}x less cache, in 1/{speed:.1f} of the time")
 
@@ -165,6 +169,7 @@ def one_by_one() -> None:
     heads, units = sums(few)
     assert plain() == list(zip(heads.tolist(), units.tolist(), strict=True))
     theirs = len(rows) / best_of(plain)
+    compared("designs evaluated on arrays", "CoreNet's formula", ours, theirs, "designs per second")
     print(f"CoreNet's formula      {theirs:12,.0f} designs/s  (elmcfg {ours / theirs:,.0f}x)")
     if importlib.util.find_spec("torch") is None:
         print("torch is not installed, its meta device left out: pip install torch")
@@ -192,6 +197,7 @@ def on_meta(ours: float) -> None:
 
     count()
     theirs = 20 / best_of(lambda: [count() for _ in range(20)])
+    compared("designs evaluated on arrays", "torch meta", ours, theirs, "designs per second")
     print(f"torch, meta device     {theirs:12,.0f} designs/s  (elmcfg {ours / theirs:,.0f}x)")
 
 

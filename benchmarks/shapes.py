@@ -22,6 +22,8 @@ import sys
 import time
 from pathlib import Path
 
+from measuring import compared
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 MIB = 2**20
@@ -127,6 +129,11 @@ def main() -> int:
             f"{name:34}{middle:9.3f}{min(seconds):8.3f}{max(seconds):8.3f}{peak:10.0f}"
             f"{middle / ours:8.2f}x"
         )
+    times = {name: [run[0] for run in runs_] for name, runs_ in results.items()}
+    for name in list(results)[1:]:
+        if name == "prove the shapes of 3B":
+            continue
+        compared("prove the shapes of 3B", name, times["prove the shapes of 3B"], times[name])
     peak = max(run[1] for run in results["prove the shapes of 3B"])
     print(f"\nnever allocated: {3_036_647_424 * 4:,} bytes of float32 weights")
     met = ours < MAX_SECONDS and peak < MAX_MIB

@@ -1,5 +1,7 @@
 """Checking configs against check-jsonschema: one file, many files, and a very deep one.
 
+Then one model folder against transformers' ``AutoConfig``, which reads and checks nothing.
+
 Every measurement is a whole fresh process, alternating between the two programs so that both see
 the same machine; the figure that counts is the ratio. The files all differ: recipes of 8 to 48
 layers with their lists written out, none of which there is anything to say of; the line "with
@@ -12,6 +14,7 @@ our own schema, and so checks types and ranges but no rule between keys, and no 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import random
 import shutil
@@ -23,8 +26,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from measuring import compared
+
 from elmcfg.config import Config, resolve
 from elmcfg.formats import hub, variant
+from elmcfg.linter import load
 from elmcfg.quick import is_clean
 from elmcfg.scaling import scale
 
@@ -90,7 +96,9 @@ def theirs(files: Sequence[str]) -> list[str]:
 def one_file(files: Sequence[str], notation: str, runs: int) -> bool:
     """A whole process for one file."""
     pairs = [(run([*ELMCFG, files[0]])[0], run(theirs(files[:1]))[0]) for _ in range(runs)]
-    ours, other = (statistics.median(times) for times in zip(*pairs, strict=True))
+    mine, others = zip(*pairs, strict=True)
+    compared(f"validate, one {notation} file", "check-jsonschema", mine, others)
+    ours, other = statistics.median(mine), statistics.median(others)
     met = bool(ours / other <= MOST_ONE_FILE)
     print(
         f"one {notation} file: {ours * 1e3:.0f} ms, check-jsonschema {other * 1e3:.0f} ms: "
@@ -108,6 +116,8 @@ def many_files(files: Sequence[str], notation: str, their_count: int, runs: int)
     seconds = min(seconds, run([*ELMCFG, folder])[0])
     ours = len(files) / (seconds - start)
     other = their_count / (their_seconds - their_start)
+    what = f"validate, {len(files):,} {notation} files"
+    compared(what, "check-jsonschema", ours, other, "files per second, ours / theirs")
     met = ours / other >= LEAST_TIMES[notation] and peak < MOST_MIB
     print(
         f"{len(files):,} {notation} files: {seconds:.2f} s, {ours:,.0f} files/s, peak {peak:.0f} "
@@ -115,6 +125,31 @@ def many_files(files: Sequence[str], notation: str, their_count: int, runs: int)
         f"(goal {LEAST_TIMES[notation]:g}x: {'met' if met else 'MISSED'})"
     )
     return met
+
+
+def auto_config(folder: Path, runs: int) -> None:
+    """A model folder, against transformers reading the same ``config.json``."""
+    if importlib.util.find_spec("transformers") is None:
+        print("transformers is not installed: AutoConfig is left out")
+        return
+    folder.mkdir()
+    (folder / "config.json").write_text(hub.dump(load("openelm-1_1b")), encoding="utf-8")
+    code = (
+        "import sys\n"
+        "from transformers import AutoConfig, PretrainedConfig\n"
+        "class OpenELM(PretrainedConfig):\n    model_type = 'openelm'\n"
+        "AutoConfig.register('openelm', OpenELM)\n"
+        "assert AutoConfig.from_pretrained(sys.argv[1]).model_dim == 2048\n"
+    )
+    reading = [sys.executable, "-c", code, str(folder)]
+    pairs = [(run([*ELMCFG, str(folder)])[0], run(reading)[0]) for _ in range(runs)]
+    mine, others = zip(*pairs, strict=True)
+    compared("validate, one model folder", "transformers' AutoConfig", mine, others)
+    ours, other = statistics.median(mine), statistics.median(others)
+    print(
+        f"a model folder: {ours * 1e3:.0f} ms, transformers' AutoConfig {other * 1e3:.0f} ms: "
+        f"{ours / other:.2f}x, and that checks no list"
+    )
 
 
 def growth(files: Sequence[str], notation: str, folder: Path) -> None:
@@ -171,6 +206,7 @@ def main() -> int:
             seconds, _ = run([*ELMCFG, str(Path(remarked[0]).parent)])
             print(f"with advice: {len(remarked):,} {notation} files in {seconds:.2f} s")
         met &= deep_file(folder / "deep", arguments.runs)
+        auto_config(folder / "model", arguments.runs)
     return 0 if met else 1
 
 

@@ -105,6 +105,7 @@ MAY_IMPORT = {
         "training",
         "units",
     },
+    "pytest_plugin": {"checking", "diagnostics", "render", "settings", "sources"},
     "render": {
         "codes",
         "config",

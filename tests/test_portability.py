@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from elmcfg.roundings import single_multipliers
 from elmcfg.sources import shipped
 from elmcfg.strategies import configs
 
+OLDER = tuple(map(int, version("mlx").split(".")[:3])) < (0, 32, 4)
 SMALL: dict[str, Any] = {
     "model_type": "openelm",
     "num_transformer_layers": 3,
@@ -109,6 +111,7 @@ def real() -> list[dict[str, Any]]:
     return results
 
 
+@pytest.mark.skipif(OLDER, reason="said of MLX 0.32.4; older ones differ where a config is broken")
 @pytest.mark.parametrize("number", range(len(BROKEN)), ids=lambda n: str(BROKEN[n][0]))
 def test_mlx_lm_does_what_is_said_of_it(real: list[dict[str, Any]], number: int) -> None:
     changes, expected = BROKEN[number]

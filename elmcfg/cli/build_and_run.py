@@ -12,6 +12,7 @@ import click
 from elmcfg.backend import BackendError
 from elmcfg.cli.checklist import Checklist
 from elmcfg.cli.common import (
+    complete_config,
     config_argument,
     fail,
     format_option,
@@ -37,7 +38,7 @@ def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 
 
 @click.command("build-and-run")
-@click.argument("sources", metavar="CONFIG...", nargs=-1)
+@click.argument("sources", metavar="CONFIG...", nargs=-1, shell_complete=complete_config)
 @click.option("--shapes-only", is_flag=True, help="Evaluate nothing: needs no memory and no time.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True,

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from elmcfg.linter import check
 from elmcfg.render import frames
 from elmcfg.render.style import Style, wants_colour
-from elmcfg.sources import SourceNotFoundError, read
+from elmcfg.sources import SourceNotFoundError, read, shipped
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 Function = Callable[..., None]
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but results.")
+
+
+def complete_config(_: object, __: object, incomplete: str) -> list[CompletionItem]:
+    """What a shell offers for a CONFIG: the shipped variants of that beginning, or else files."""
+    names = [CompletionItem(name) for name in shipped() if name.startswith(incomplete)]
+    return names if names and incomplete else [*names, CompletionItem(incomplete, type="file")]
 
 
 def format_option(*names: str) -> Callable[[Function], Function]:

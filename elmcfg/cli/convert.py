@@ -9,14 +9,14 @@ import click
 
 from elmcfg import conversion
 from elmcfg.backend import BackendError
-from elmcfg.cli.common import config_argument, fail, note, quiet_option
+from elmcfg.cli.common import complete_config, config_argument, fail, note, quiet_option
 from elmcfg.cli.scale_options import Indices
 from elmcfg.conversion.slicing import KEEP, Cut
 from elmcfg.sources import checkpoint_of
 
 
 @click.command("convert")
-@click.argument("source", metavar="CONFIG")
+@click.argument("source", metavar="CONFIG", shell_complete=complete_config)
 @click.argument("target", metavar="TARGET")
 @click.option(
     "--to",

@@ -6,14 +6,14 @@ import dataclasses
 
 import click
 
-from elmcfg.cli.common import document_argument, format_option, out_style, say
+from elmcfg.cli.common import complete_config, document_argument, format_option, out_style, say
 from elmcfg.differences import compare
 from elmcfg.render import beside, machine
 
 
 @click.command("diff")
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("first", metavar="A", shell_complete=complete_config)
+@click.argument("second", metavar="B", shell_complete=complete_config)
 @click.option(
     "--context-length",
     type=click.IntRange(min=1),

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from elmcfg.cli.common import document_argument, fail, format_option, note, out_style, say, width
+from elmcfg.cli.common import (
+    complete_config,
+    document_argument,
+    fail,
+    format_option,
+    note,
+    out_style,
+    say,
+    width,
+)
 from elmcfg.cli.scale_options import Hardware
 from elmcfg.config import Config
 from elmcfg.costs import Cost, cost
@@ -26,7 +35,7 @@ def _list_hardware(ctx: click.Context, param: click.Parameter, value: bool) -> N
 
 
 @click.command("show")
-@click.argument("sources", nargs=-1, metavar="[CONFIG]...")
+@click.argument("sources", nargs=-1, metavar="[CONFIG]...", shell_complete=complete_config)
 @click.option(
     "--context-length",
     type=click.IntRange(min=1),

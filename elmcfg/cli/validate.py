@@ -12,7 +12,7 @@ import click
 
 from elmcfg import portability, settings
 from elmcfg.checking import Checked, Fixing, Tally, Task, check
-from elmcfg.cli.common import fail, note, quiet_option, say, width
+from elmcfg.cli.common import complete_config, fail, note, quiet_option, say, width
 from elmcfg.document import write_back
 from elmcfg.render import frames
 from elmcfg.render.reports import FORMATS, View, report_of
@@ -21,7 +21,7 @@ from elmcfg.sources import NO_CONFIGS, STDIN, Input, SourceNotFoundError, find, 
 
 
 @click.command("validate")
-@click.argument("paths", nargs=-1, metavar="[CONFIG]...")
+@click.argument("paths", nargs=-1, metavar="[CONFIG]...", shell_complete=complete_config)
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True,
     help="Form of the output.",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from elmcfg.diagnostics import Severity, Violation
 from elmcfg.rules.draft import Draft
 from elmcfg.rules.page import Page
-from elmcfg.rules.unquantizable_width import group_size, unfit
+from elmcfg.rules.unquantizable_width import SMALLEST_GROUP, group_size, unfit
 
 PAGE = Page(
     code="ELM408",
@@ -35,7 +35,6 @@ PAGE = Page(
 )
 
 _DEFAULT_GROUP = 64
-_SMALLEST_GROUP = 32
 
 
 def check(draft: Draft) -> Iterator[Violation]:
@@ -43,12 +42,12 @@ def check(draft: Draft) -> Iterator[Violation]:
     if group_size(draft.foreign):
         return
     odd = unfit(draft, _DEFAULT_GROUP)
-    if odd and not unfit(draft, _SMALLEST_GROUP):
+    if odd and not unfit(draft, SMALLEST_GROUP):
         loc, what, width, more = odd
         yield Violation(
             "ELM408",
             loc,
-            f"{what} is {width:,} channels, a multiple of {_SMALLEST_GROUP} but not of "
+            f"{what} is {width:,} channels, a multiple of {SMALLEST_GROUP} but not of "
             f"{_DEFAULT_GROUP}, mlx-lm's default quantization group"
             + (f", and {more} more inputs too" if more else ""),
             "quantize with --q-group-size 32, or choose a multiple of 64",

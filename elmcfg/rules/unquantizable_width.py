@@ -35,13 +35,14 @@ PAGE = Page(
     source="mlx-lm utils.py (quantize_model: weight.shape[-1] % group_size); MLX 0.32.4",
 )
 
-_SMALLEST_GROUP = 32
+SMALLEST_GROUP = 32
+"""The smallest group, in channels, that MLX quantizes."""
 
 
 def check(draft: Draft) -> Iterator[Violation]:
     """Every projection can be quantized."""
     given = group_size(draft.foreign)
-    group = given or _SMALLEST_GROUP
+    group = given or SMALLEST_GROUP
     odd = unfit(draft, group)
     if odd:
         loc, what, width, more = odd

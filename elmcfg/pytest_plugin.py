@@ -1,0 +1,73 @@
+"""The pytest plugin: configs kept in somebody's repository, one test each.
+
+It does nothing until the setting ``elmcfg_configs`` names files, by patterns as of
+:meth:`pathlib.Path.glob` from pytest's root folder. The verdict is that of ``elmcfg validate``:
+``[tool.elmcfg]`` and comments in the files count, and only errors fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_FILES = pytest.StashKey[frozenset[Path]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare ``elmcfg_configs``."""
+    parser.addini(
+        "elmcfg_configs", "Patterns of config files that elmcfg checks.", type="args", default=[]
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the files once."""
+    patterns = config.getini("elmcfg_configs")
+    config.stash[_FILES] = frozenset(
+        path for pattern in patterns for path in config.rootpath.glob(pattern)
+    )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
+    """A file that the setting names."""
+    if file_path not in parent.config.stash[_FILES]:
+        return None
+    file: pytest.File = _ConfigFile.from_parent(parent, path=file_path)
+    return file
+
+
+class _InvalidError(Exception):
+    """A config has errors; the text shows them."""
+
+
+class _ConfigFile(pytest.File):
+    def collect(self) -> Iterator[pytest.Item]:
+        yield _Verdict.from_parent(self, name="elmcfg")
+
+
+class _Verdict(pytest.Item):
+    def runtest(self) -> None:
+        from elmcfg import settings  # only where there is a config to check
+        from elmcfg.checking import Task, check_one
+        from elmcfg.diagnostics import Severity
+        from elmcfg.render.reports import View, report_of
+        from elmcfg.render.style import Style
+        from elmcfg.sources import Input
+
+        root = self.config.rootpath
+        item = Input(str(self.path.relative_to(root)), str(self.path))
+        checked = check_one(item, Task(settings.load(root)))
+        if checked is not None and checked.count(Severity.ERROR):
+            view = View(Style(colour=False), 100)
+            raise _InvalidError("\n".join(report_of("text")([checked], view)))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any) -> Any:
+        if isinstance(excinfo.value, _InvalidError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, *args)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, f"{self.path.name}: elmcfg"
