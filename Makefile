@@ -93,14 +93,6 @@ generated: $(VENV)/.dev ## write schemas/, the reference pages and the pictures 
 docs: $(VENV)/.docs ## build the documentation site into site/
 	$(BIN)/zensical build --clean --strict
 
-bench: $(VENV)/.bench ## run the benchmarks
-	$(BIN)/python benchmarks/validate.py
-	$(BIN)/python benchmarks/search.py
-	$(BIN)/python benchmarks/shapes.py
-	$(BIN)/python benchmarks/forward.py
-	$(BIN)/python benchmarks/proof.py
-	$(BIN)/python benchmarks/study.py
-	$(BIN)/python benchmarks/train.py
 bench: $(VENV)/.bench ## run every comparison, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py
 
