@@ -195,6 +195,9 @@ class TestScale:
         )
         shown = json.loads(run("show", "-", "--format", "json", stdin=made.out).out)
         crown = json.loads(run("show", "lws-18l-crown", "--format", "json").out)
+        # The vocabularies differ, and so the running total of weights, which begins with them.
+        for layer in (*shown["layers"], *crown["layers"]):
+            del layer["cumulative_weight_bytes"]
         assert shown["layers"] == crown["layers"]
 
     def test_the_file_is_written_once(self, run: Run, tmp_path: Path) -> None:
