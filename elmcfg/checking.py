@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elmcfg.cores import cores
 from elmcfg.diagnostics import Diagnostic, Severity
 from elmcfg.document import Document, Format
 from elmcfg.linter import diagnose
@@ -145,20 +146,15 @@ def _missing(name: str, why: str) -> Checked:
 
 def check(inputs: Sequence[Input], task: Task) -> Iterator[Checked]:
     """Check files, in the given order; those of a folder that are no configs are left out."""
-    if len(inputs) < _MANY or _cores() < 2:
+    if len(inputs) < _MANY or cores() < 2:
         yield from _each(inputs, task)
         return
     from concurrent.futures import ProcessPoolExecutor  # pays with many files only
 
     chunks = [inputs[i : i + _CHUNK] for i in range(0, len(inputs), _CHUNK)]
-    with ProcessPoolExecutor(_cores()) as pool:
+    with ProcessPoolExecutor(cores()) as pool:
         for done in pool.map(partial(_all, task=task), chunks):
             yield from done
-
-
-def _cores() -> int:
-    able = getattr(os, "sched_getaffinity", None)
-    return len(able(0)) if able else os.cpu_count() or 1
 
 
 def _all(inputs: Sequence[Input], task: Task) -> list[Checked]:

@@ -6,8 +6,8 @@ of 2 to 8, so they are part of the value: :attr:`Flops.convention` says what was
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from elmcfg.geometry import Geometry, LayerShape, geometry
 
@@ -101,6 +101,15 @@ class Cost:
     kv_cache_bytes_per_token: int
     flops_per_token: Flops
     weight_bytes: int
+
+    def values(self) -> dict[str, Any]:
+        """As every JSON output has them, without the per-layer ones, which stand in the layers."""
+        return {
+            "parameters": asdict(self.parameters),
+            "kv_cache_bytes_per_token": self.kv_cache_bytes_per_token,
+            "flops_per_token": asdict(self.flops_per_token),
+            "weight_bytes": self.weight_bytes,
+        }
 
     @property
     def running_totals(self) -> list[tuple[int, int]]:

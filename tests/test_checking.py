@@ -27,7 +27,7 @@ def test_a_second_process_changes_nothing(
     alone = list(check(inputs, Task()))
     monkeypatch.setattr(checking, "_MANY", 10)
     monkeypatch.setattr(checking, "_CHUNK", 7)
-    monkeypatch.setattr(checking, "_cores", lambda: 2)
+    monkeypatch.setattr(checking, "cores", lambda: 2)
     before = "concurrent.futures.process" in sys.modules
     together = list(check(inputs, Task()))
     assert before or "concurrent.futures.process" in sys.modules

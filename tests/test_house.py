@@ -15,7 +15,7 @@ PACKAGE = Path(elmcfg.__file__).parent
 PURE = {"diagnostics", "codes", "schedule", "geometry", "roundings", "rules", "invariants"}
 PURE |= {"config", "costs", "layers"}
 READING = {"document", "sources", "quick", "findings", "linter"}
-CHECKING = {"codes", "diagnostics", "document", "sources", "linter", "settings"}
+CHECKING = {"codes", "cores", "diagnostics", "document", "sources", "linter", "settings"}
 MAY_IMPORT = {
     "diagnostics": set(),
     "codes": {"rules"},
@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "linter": PURE | READING | {"comparison", "portability"},
     "manual": {"codes", "document", "rules"},
     "schema": {"config", "document", "search", "sources", "study"},
+    "cores": set(),
     "units": set(),
     "hardware": {"units"},
     "profiles": {"schedule"},
@@ -78,6 +79,7 @@ MAY_IMPORT = {
         "children",
         "config",
         "conversion",
+        "cores",
         "costs",
         "formats",
         "geometry",
@@ -91,6 +93,7 @@ MAY_IMPORT = {
         "backend",
         "children",
         "config",
+        "cores",
         "costs",
         "diagnostics",
         "document",

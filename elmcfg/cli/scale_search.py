@@ -201,7 +201,7 @@ def _json(task: Task, chosen: list[engine.Design], result: engine.Result) -> str
             "costs": drawn.numbers(problem.costs_of(design, task.conditions)),
             "difference": design.difference,
             "config": machine.config_values(config),
-            "cost": machine.cost_values(_cost(config, task)),
+            "cost": _cost(config, task).values(),
         }
         for rank, (design, config) in enumerate(zip(chosen, configs, strict=True), start=1)
     ]

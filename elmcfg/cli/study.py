@@ -209,9 +209,9 @@ def _show(study: Study, *, as_json: bool) -> None:
 
 
 def _places(plan: Plan) -> int:
-    from elmcfg.study.local import cores, has_gpu
+    from elmcfg.study.local import places
 
-    return 1 if plan.engine.kind == "dask" or has_gpu() else max(1, cores() // 2)
+    return 1 if plan.engine.kind == "dask" else places()
 
 
 def _run(study: Study, output: Path, resume: bool, quiet: bool) -> Outcome:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
+from elmcfg.cores import cores
 from elmcfg.geometry import geometry
 from elmcfg.proof.child import Child
 from elmcfg.proof.free_memory import free_on_host
@@ -101,7 +101,6 @@ class _Children:
 
 def _children(configs: Sequence[Config], options: Options) -> int:
     """How many at once: one per core, fewer where memory is short, one on a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     wanted = [item.name for item in CHECKS if item.name not in options.skipped()]
     largest = max(
         (
@@ -120,4 +119,4 @@ def _children(configs: Sequence[Config], options: Options) -> int:
     fitting = len(configs) if free is None else free // (largest + PROCESS_BYTES)
     if options.device == "gpu":
         fitting = 1
-    return max(1, min(len(configs), cores or 1, fitting))
+    return max(1, min(len(configs), cores(), fitting))

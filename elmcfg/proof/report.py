@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -82,3 +82,16 @@ class Report:
     peak_memory_bytes: int
     estimated_memory_bytes: int
     seconds: float
+
+    def values(self) -> dict[str, Any]:
+        """As every JSON output has it."""
+        return {
+            "passed": self.passed,
+            "device": self.device,
+            "dtype": self.dtype,
+            "parameters": {"predicted": self.predicted, "counted": self.counted},
+            "checks": [asdict(check) for check in self.checks],
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "seconds": self.seconds,
+            "estimated_memory_bytes": self.estimated_memory_bytes,
+        }

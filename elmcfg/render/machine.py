@@ -53,19 +53,9 @@ def config_values(config: Config) -> dict[str, Any]:
     return resolve(config).model_dump(mode="json")
 
 
-def cost_values(cost: Cost) -> dict[str, Any]:
-    """The costs, without the per-layer ones, which stand in the layers."""
-    return {
-        "parameters": dataclasses.asdict(cost.parameters),
-        "kv_cache_bytes_per_token": cost.kv_cache_bytes_per_token,
-        "flops_per_token": dataclasses.asdict(cost.flops_per_token),
-        "weight_bytes": cost.weight_bytes,
-    }
-
-
 def scaled(config: Config, cost: Cost) -> dict[str, Any]:
     """What ``scale`` made."""
-    return {"config": config_values(config), "cost": cost_values(cost), "candidates": []}
+    return {"config": config_values(config), "cost": cost.values(), "candidates": []}
 
 
 def inference(found: Inference) -> dict[str, Any]:
@@ -100,23 +90,13 @@ def shown(config: Config, shape: Geometry, cost: Cost) -> dict[str, Any]:
                 shape.layers, cost.layers, cost.running_totals, strict=True
             )
         ],
-        "cost": cost_values(cost),
+        "cost": cost.values(),
     }
 
 
 def proof(config: Config, report: Report) -> dict[str, Any]:
     """What ``build-and-run`` found."""
-    return {
-        "config": config_values(config),
-        "passed": report.passed,
-        "device": report.device,
-        "dtype": report.dtype,
-        "parameters": {"predicted": report.predicted, "counted": report.counted},
-        "checks": [dataclasses.asdict(check) for check in report.checks],
-        "peak_memory_bytes": report.peak_memory_bytes,
-        "seconds": report.seconds,
-        "estimated_memory_bytes": report.estimated_memory_bytes,
-    }
+    return {"config": config_values(config), **report.values()}
 
 
 def proof_of_many(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
 from elmcfg.config import resolve
+from elmcfg.costs import cost
 from elmcfg.document import dump_yaml, write_atomically
-from elmcfg.study import measure
 from elmcfg.study.results import FORMAT
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def study_values(
                 "name": v.name,
                 "source": v.source,
                 "config": resolve(v.config).model_dump(mode="json"),
-                "cost": measure.costs(v.config),
+                "cost": cost(v.config).values(),
                 "deviation": v.deviation,
             }
             for v in found

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from elmcfg.cores import cores
 from elmcfg.study.worker import Record, Worker
 
 Note = Callable[[str, str], None]
@@ -31,7 +32,7 @@ class Local:
         max_memory: int | None = None,
         note: Note = lambda _, __: None,
     ) -> None:
-        self.places = jobs or (1 if has_gpu() else max(1, cores() // 2))
+        self.places = jobs or places()
         self._limits = {"timeout": timeout, "max_memory": max_memory}
         self._note = note
         self._own = threading.local()
@@ -74,11 +75,9 @@ class Local:
             worker.close()
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def places() -> int:
+    """How many jobs run at once where nobody says: one per two cores, and one on a GPU."""
+    return 1 if has_gpu() else max(1, cores() // 2)
 
 
 def has_gpu() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +16,6 @@ SPEED_TOKENS = 256
 
 Note = Callable[[str], None]
 Result = dict[str, Any]
-
-
-def costs(config: Config) -> Result:
-    """The costs, as ``show --format json`` has them."""
-    found = cost(config)
-    return {
-        "parameters": dataclasses.asdict(found.parameters),
-        "kv_cache_bytes_per_token": found.kv_cache_bytes_per_token,
-        "flops_per_token": dataclasses.asdict(found.flops_per_token),
-        "weight_bytes": found.weight_bytes,
-    }
 
 
 def measure(job: dict[str, Any], note: Note) -> Result:
@@ -53,7 +41,7 @@ def measure(job: dict[str, Any], note: Note) -> Result:
         return {"flops_per_second": matmul_speed()}
     config = Config.model_validate(job["config"])
     if kind == "costs":
-        return costs(config)
+        return cost(config).values()
     does = {"proof": _proof, "speed": _speed, "training": _training}[kind]
     return does(config, job, note)
 
@@ -84,17 +72,7 @@ def _proof(config: Config, job: dict[str, Any], note: Note) -> Result:
     values: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()
     }
-    report = run(config, Options(**values), tell)
-    return {
-        "passed": report.passed,
-        "device": report.device,
-        "dtype": report.dtype,
-        "parameters": {"predicted": report.predicted, "counted": report.counted},
-        "checks": [dataclasses.asdict(check) for check in report.checks],
-        "peak_memory_bytes": report.peak_memory_bytes,
-        "seconds": report.seconds,
-        "estimated_memory_bytes": report.estimated_memory_bytes,
-    }
+    return run(config, Options(**values), tell).values()
 
 
 def _speed(config: Config, job: dict[str, Any], note: Note) -> Result:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from elmcfg.config import Config
+from elmcfg.costs import cost
 from elmcfg.study import folder as files
-from elmcfg.study import measure
 from elmcfg.study.claims import Claims
 from elmcfg.study.jobs import Job
 from elmcfg.study.journal import Journal
@@ -111,7 +111,7 @@ def _do_costs(todo: Sequence[Job], journal: Journal, progress: Progress) -> None
         records = []
         for job in batch:
             began, clock = datetime.now(UTC), time.monotonic()
-            result = measure.costs(Config.model_validate(job.config))
+            result = cost(Config.model_validate(job.config)).values()
             seconds = time.monotonic() - clock
             attempt = journal.attempts(job.key) + 1
             records.append(make_record(job.values(), result, None, began, seconds, None, attempt))
