@@ -100,7 +100,7 @@ def test_a_proof_that_does_not_fit_is_refused_before_anything_is_allocated(
         prove(medium())
     assert mx.get_peak_memory() <= held
     message = str(caught.value)
-    assert re.search(r"running this model needs about \d\d\.\d MiB", message)
+    assert re.search(r"running this model needs about \d\d\.\d\d MiB", message)
     assert "free are 976.6 KiB; use --shapes-only, a smaller --dtype or a shorter" in message
     assert "\n" not in message
     assert prove(medium(), shapes_only=True).passed
@@ -135,11 +135,11 @@ def test_what_does_not_fit_is_left_out_and_the_rest_is_proven() -> None:
 def test_refusals_at_the_edge() -> None:
     refuse_if_too_large(5, 5, 5)
     refuse_if_too_large(5, None, None)
-    with pytest.raises(NotEnoughMemoryError, match="needs about 6 bytes, free are 5 bytes"):
+    with pytest.raises(NotEnoughMemoryError, match="needs about 6 B, free are 5 B"):
         refuse_if_too_large(6, 5, None)
     with pytest.raises(NotEnoughMemoryError, match="needs about 6 B, the limit is 5 B"):
         refuse_if_too_large(6, 99, 5)
-    with pytest.raises(NotEnoughMemoryError, match=r"2\.0 TiB, free are 3\.0 GiB"):
+    with pytest.raises(NotEnoughMemoryError, match=r"2 TiB, free are 3 GiB"):
         refuse_if_too_large(2 * 2**40, 3 * GIB, None)
     assert issubclass(NotEnoughMemoryError, MemoryError)
 
