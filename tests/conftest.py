@@ -8,7 +8,12 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import HealthCheck, settings
 
+from elmcfg.backend import load_blas
 from elmcfg.cli import main
+
+# Before any test module imports MLX, which else keeps its own BLAS: numbers are compared with those
+# of child processes, which have this one.
+load_blas()
 
 # CI machines differ in speed by an order of magnitude; a deadline would test the machine.
 settings.register_profile("elmcfg", deadline=None, suppress_health_check=[HealthCheck.too_slow])
