@@ -6,7 +6,7 @@ Decoding reads every weight once per token, so the limit is the bandwidth of mem
 as that of a large copy, over the bytes of the weights and of the KV cache. The greedy tokens of
 both are compared.
 
-Before that, the proofs: of ``tiny`` in every dtype and of the models in float32 and bfloat16; and
+After that, the proofs: of ``tiny`` in every dtype and of the models in float32 and bfloat16; and
 MLX's own quantized products of small matrices, against those of the same matrices dequantized.
 
 Needs elmcfg and its dependencies, MLX for the GPU, and mlx-lm's files (its own dependencies are
@@ -249,15 +249,15 @@ def main() -> int:
     device = "auto" if arguments.tiny else "gpu"
     wanted = [("tiny", dtype) for dtype in ("float32", "bfloat16", "float16")]
     wanted += [(n, t) for n in arguments.models if n != "tiny" for t in ("float32", "bfloat16")]
+    for name in arguments.models:
+        found = child(name, options)
+        if found is not None:
+            show(name, found)
     proven = [prove(name, "--device", device, "--dtype", dtype, "-q") for name, dtype in wanted]
     try:
         quantized_products()
     except RuntimeError as error:  # A kernel that MLX cannot compile here, for want of headers.
         print(f"  {' '.join(str(error).split())}", flush=True)
-    for name in arguments.models:
-        found = child(name, options)
-        if found is not None:
-            show(name, found)
     return 0 if all(proven) else 1
 
 
