@@ -120,8 +120,10 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     }
     tokens = mx.random.randint(0, config.vocab_size, (1, prompt), key=mx.random.key(1))
     result: dict[str, Any] = {label: {"prefill": [], "decode": []} for label in variants}
-    for _ in range(arguments.rounds + 1):
-        for label, (model, new_cache) in variants.items():
+    for index in range(arguments.rounds + 1):
+        # Each goes first as often as the other.
+        for label in sorted(variants, reverse=index % 2 == 0):
+            model, new_cache = variants[label]
             caches = new_cache()
             began = time.perf_counter()
             last = model(tokens, caches)[:, -1]

@@ -98,13 +98,21 @@ class Attention(nn.Module):
         batch, length, _ = x.shape
         q, k = self.num_query_heads, self.num_kv_heads
         heads = self.qkv_proj(x).reshape(batch, length, q + 2 * k, self.head_dim)
-        # Queries and keys together: half as many operations, which a GPU waits for.
-        both, values = mx.split(heads.transpose(0, 2, 1, 3), [q + k], axis=1)
-        if self.normalize_qk:
-            weight = mx.where(self._is_query, self.q_norm.weight, self.k_norm.weight)
-            both = mx.fast.rms_norm(both, None, self.q_norm.eps) * weight
         position: Any = offset  # RoPE's annotation says int.
-        queries, keys = mx.split(self.rope(both, offset=position), [q], axis=1)
+        if length == 1:
+            # Together: half as many operations, which a GPU waits for.
+            both, values = mx.split(heads.transpose(0, 2, 1, 3), [q + k], axis=1)
+            if self.normalize_qk:
+                weight = mx.where(self._is_query, self.q_norm.weight, self.k_norm.weight)
+                both = mx.fast.rms_norm(both, None, self.q_norm.eps) * weight
+            queries, keys = mx.split(self.rope(both, offset=position), [q], axis=1)
+        else:
+            # Apart: each norm multiplies by its weight in the same pass over its input.
+            queries, keys, values = mx.split(heads.transpose(0, 2, 1, 3), [q, q + k], axis=1)
+            if self.normalize_qk:
+                queries, keys = self.q_norm(queries), self.k_norm(keys)
+            queries = self.rope(queries, offset=position)
+            keys = self.rope(keys, offset=position)
         return queries, keys, values
 
     def attend(

@@ -6,6 +6,7 @@
     batches.py         which tokens a step sees
     initialisation.py  weights to start from
     optimisation.py    one compiled step
+    packing.py         tensors in few arrays, as a GPU likes them
     checkpoints.py     where a run stands, on disk
     loop.py            the run
     utilisation.py     what part of the device's speed was used

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx.utils import tree_map
+
+from elmcfg.training.packing import Packing
 
 if TYPE_CHECKING:
     from elmcfg.model import Model
@@ -49,8 +50,12 @@ class Trainer:
             optim.AdamW(schedule, betas=betas, weight_decay=decay, bias_correction=True)
             for decay in (settings.weight_decay, 0.0)
         )
-        self._optimizer = optim.MultiOptimizer([decayed, plain], [lambda _, value: value.ndim > 1])
-        self._held = {"weights": model.trainable_parameters()}
+        parameters = model.trainable_parameters()
+        self._packing = packing = Packing(parameters, together=mx.default_device().type == mx.gpu)
+        self._optimizer = optim.MultiOptimizer(
+            [decayed, plain], [lambda key, _: key in packing.matrices]
+        )
+        self._held = {"weights": packing.pack(parameters)}
         self._optimizer.init(self._held["weights"])
         gradient = mx.value_and_grad(self._mean_loss)
         clip = partial(optim.clip_grad_norm, max_norm=settings.gradient_clip_norm)
@@ -58,12 +63,12 @@ class Trainer:
 
         @partial(mx.compile, inputs=compiled, outputs=compiled)
         def step(tokens: mx.array) -> mx.array:
-            loss, gradients = gradient(self._held["weights"], tokens)
-            gradients, _ = clip(gradients)
-            updated = self._optimizer.apply_gradients(gradients, self._held["weights"])
+            loss, gradients = gradient(self._views(), tokens)
+            clipped, _ = clip(packing.pack(gradients))
+            updated = self._optimizer.apply_gradients(clipped, self._held["weights"])
             # In place: MultiOptimizer merges its parts in an order that changes from process to
             # process, and a compiled function knows its outputs by their order alone.
-            self._fill(self._held["weights"], updated)
+            self._held["weights"].update(updated)
             return loss
 
         self._step = step
@@ -106,8 +111,11 @@ class Trainer:
         Args:
             tokens: (B, L + 1).
         """
-        total: Any = self._losses(self._held["weights"], tokens).item()
+        total: Any = self._losses(self._views(), tokens).item()
         return float(total)
+
+    def _views(self) -> Any:
+        return self._packing.views(self._held["weights"], self._dtype)
 
     def _mean_loss(self, weights: dict[str, Any], tokens: mx.array) -> mx.array:
         return mx.mean(self._cross_entropy(weights, tokens))
@@ -117,6 +125,6 @@ class Trainer:
 
     def _cross_entropy(self, weights: dict[str, Any], tokens: mx.array) -> mx.array:
         """The loss of every target (B, L), float32, in nats."""
-        self._model.update(tree_map(lambda value: value.astype(self._dtype), weights))
+        self._model.update(weights)
         logits = self._model(tokens[:, :-1]).astype(mx.float32)
         return nn.losses.cross_entropy(logits, tokens[:, 1:])
