@@ -295,7 +295,7 @@ class TestBuildAndRun:
         result = json.loads(done.out)
         assert list(result) == [
             *("version", "config", "passed", "device", "dtype", "parameters", "checks"),
-            *("peak_memory_bytes", "seconds", "estimated_memory_bytes"),
+            *("peak_memory_bytes", "seconds", "estimated_memory_bytes", "plan"),
         ]
         assert result["passed"] is True
         assert result["parameters"] == {"predicted": 3_036_647_424, "counted": 3_036_647_424}

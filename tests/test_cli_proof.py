@@ -73,6 +73,45 @@ def test_a_limit_that_is_too_low_is_named(run: Run) -> None:
     assert "the limit is 50 MiB" in done.err
 
 
+# The process takes 200 MiB of the limit; tiny then needs 7.6 MiB in float32 and 4.3 in bfloat16.
+SHORT = ["--max-memory", "206MiB"]
+
+
+def test_a_plan_that_fits_is_chosen_and_said(run: Run) -> None:
+    done = run("build-and-run", "tiny", *SHORT)
+    assert done.code == 0
+    why = "in float32 these checks need about 207.6 MiB, there are 206 MiB"
+    assert f"elmcfg: proving in bfloat16: {why}" in done.err
+    assert f"bfloat16 ({why})" in done.out.splitlines()[-1]
+    done = run("build-and-run", "tiny", *SHORT, "--format", "json")
+    result = json.loads(done.out)
+    assert (result["dtype"], result["plan"]["asked"]) == ("bfloat16", "auto")
+    assert result["plan"]["reason"] == why
+    row = run("build-and-run", "tiny", "tiny", *SHORT, "-q").out.splitlines()[0]
+    assert row.endswith(f"bfloat16, since {why}")
+
+
+def test_a_dtype_that_was_asked_for_is_kept(run: Run) -> None:
+    """Less is proven then: the logits of all tokens, in pieces, are what does not fit."""
+    limit = ["--max-memory", "207.5MiB", "--dtype", "float32"]
+    done = run("build-and-run", "tiny", *limit)
+    assert (done.code, ", float32, " in done.out.splitlines()[-1]) == (0, True)
+    (left_out,) = [line for line in done.out.splitlines() if line.startswith("skipped")]
+    assert left_out.split(maxsplit=2)[1:] == [
+        "cache",
+        "needs about 207.6 MiB, there are 207.5 MiB",
+    ]
+    row = run("build-and-run", "tiny", "tiny", *limit, "-q").out.splitlines()[0]
+    assert row.endswith("cache needs about 207.6 MiB, there are 207.5 MiB")
+
+
+def test_the_folder_has_the_dtype_that_was_proven(run: Run, tmp_path: Path) -> None:
+    done = run("build-and-run", "tiny", *SHORT, "--save", str(tmp_path / "m"))
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "m/config.json").read_text())["torch_dtype"] == "bfloat16"
+    assert (tmp_path / "m/model.safetensors").stat().st_size < 2.1 * 845_184
+
+
 def test_a_timeout_is_a_failed_check(run: Run) -> None:
     done = run("build-and-run", "tiny", "--timeout", "0.01", "--format", "json")
     assert done.code == 1
@@ -117,7 +156,7 @@ class TestMany:
         result = json.loads(done.out)
         assert list(result) == ["version", "results"]
         keys = ["config", "passed", "device", "dtype", "parameters", "checks"]
-        keys += ["peak_memory_bytes", "seconds", "estimated_memory_bytes"]
+        keys += ["peak_memory_bytes", "seconds", "estimated_memory_bytes", "plan"]
         for each in result["results"]:
             assert list(each) == ["path", *keys, "error"]
         assert [each["passed"] for each in result["results"]] == [True, True, False]

@@ -14,8 +14,18 @@ import pytest
 
 from elmcfg.config import Config
 from elmcfg.linter import load
-from elmcfg.proof import CheckResult, Child, DeviceError, Event, Options, Report, Step, prove_all
-from elmcfg.proof.memory import NotEnoughMemoryError
+from elmcfg.proof import (
+    CheckResult,
+    Child,
+    DeviceError,
+    Event,
+    NotEnoughMemoryError,
+    Options,
+    Plan,
+    Report,
+    Step,
+    prove_all,
+)
 
 ROOT = Path(__file__).parent.parent
 TINY = load("tiny")
@@ -53,6 +63,7 @@ def test_a_child_proves_what_this_process_would() -> None:
     assert report.predicted == report.counted == 845_184
     assert [event for event in told if isinstance(event, CheckResult)] == list(report.checks)
     assert any(isinstance(event, Step) for event in told)
+    assert [event for event in told if isinstance(event, Plan)] == [report.plan]
 
 
 def test_one_warm_child_serves_many() -> None:
@@ -93,6 +104,8 @@ def test_a_death_is_a_failed_check(action: str, said: str) -> None:
         assert checks["gradient"].status == "skipped"
         assert checks["gradient"].detail == "not reached: cache failed"
         assert [event for event in told if isinstance(event, CheckResult)] == list(report.checks)
+        assert report.plan in told
+        assert report.estimated_memory_bytes > 0
         # The next one gets a new process.
         assert child.prove(TINY, Options(shapes_only=True)).passed
 
@@ -137,6 +150,24 @@ def test_refusals_come_back_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None
             child.prove(TINY, Options(seq_len=10**6))
         with pytest.raises(DeviceError, match="unknown device 'tpu'"):
             child.prove(TINY, Options(device="tpu"))
+
+
+def test_saving_ends_in_a_folder_or_an_error(tmp_path: Path) -> None:
+    with Child() as child:
+        child.save(TINY, Options(), tmp_path)
+        assert (tmp_path / "model.safetensors").stat().st_size > 2 * 845_184
+        with pytest.raises(OSError, match="No such file or directory"):
+            child.save(TINY, Options(), tmp_path / "x")
+        with pytest.raises(OSError, match=r"did not finish within 0\.01 s"):
+            child.save(TINY, Options(), tmp_path, timeout=0.01)
+    # A child that dies, or says what belongs to a proof, has saved nothing.
+    for action in ("ctypes.string_at(0)", "os._exit(0)"):
+        program = f"import ctypes, os; {action}"
+        with (
+            Child(command=[sys.executable, "-c", program]) as child,
+            pytest.raises(OSError, match=r"the process (was killed|ended)"),
+        ):
+            child.save(TINY, Options(), tmp_path)
 
 
 def group_is_empty(group: int) -> bool:

@@ -1,8 +1,10 @@
-"""How much memory a proof needs, how much there is, and the refusal."""
+"""How much memory a proof needs, how much there is, and what is done where that is less."""
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from elmcfg.backend import import_mlx
 from elmcfg.config import Config
 from elmcfg.costs import cost
 from elmcfg.geometry import geometry
-from elmcfg.proof import CHECKS, NotEnoughMemoryError, Report, prove, runner
+from elmcfg.proof import CHECKS, NotEnoughMemoryError, Options, Plan, Report, prove, runner
 from elmcfg.proof.free_memory import free_on_device, free_on_host
-from elmcfg.proof.memory import estimate_peak_bytes, refuse_if_too_large
+from elmcfg.proof.memory import needs
+from elmcfg.proof.plan import choose
 
 mx = import_mlx()
 
@@ -72,9 +75,8 @@ def test_the_estimate_holds_for_each_check(check: str) -> None:
 
 
 def test_what_evaluates_nothing_needs_nothing() -> None:
-    shape = geometry(medium())
-    assert estimate_peak_bytes(shape, dtype="float32", seq_len=9, checks=("shapes",)) == 0
-    assert estimate_peak_bytes(shape, dtype="float32", seq_len=9, checks=()) == 0
+    need = needs(geometry(medium()), dtype="float32", seq_len=9)
+    assert need.peak(["shapes"]) == need.peak([]) == 0
 
 
 @settings(max_examples=30, deadline=None)
@@ -83,7 +85,8 @@ def test_the_estimate_covers_the_weights_and_grows(dtype: str, length: int, batc
     shape = geometry(medium())
 
     def estimate(seq_len: int, batch_size: int) -> int:
-        return estimate_peak_bytes(shape, dtype=dtype, seq_len=seq_len, batch_size=batch_size)
+        need = needs(shape, dtype=dtype, seq_len=seq_len, batch_size=batch_size)
+        return need.peak(["forward", "cache"])
 
     weights = cost(medium()).parameters.total * (4 if dtype == "float32" else 2)
     assert weights < estimate(length, batch) <= estimate(length + 1, batch)
@@ -100,8 +103,8 @@ def test_a_proof_that_does_not_fit_is_refused_before_anything_is_allocated(
         prove(medium())
     assert mx.get_peak_memory() <= held
     message = str(caught.value)
-    assert re.search(r"running this model needs about \d\d\.\d\d MiB", message)
-    assert "free are 976.6 KiB; use --shapes-only, a smaller --dtype or a shorter" in message
+    assert re.search(r"running this model needs about \d\d\.\d\d MiB in bfloat16", message)
+    assert message.endswith("free are 976.6 KiB; use --shapes-only or a shorter --seq-len")
     assert "\n" not in message
     assert prove(medium(), shapes_only=True).passed
 
@@ -132,15 +135,107 @@ def test_what_does_not_fit_is_left_out_and_the_rest_is_proven() -> None:
         prove(medium(vocab_size=30000), max_memory=limit, check="gradient")
 
 
+def test_a_smaller_dtype_is_taken_where_more_fits_in_it() -> None:
+    everything = prove(medium(), check=("forward", "cache", "save-load"))
+    limit = everything.peak_memory_bytes * 3 // 4
+    report = prove(medium(), max_memory=limit)
+    assert (report.passed, report.dtype, report.plan.left_out) == (True, "bfloat16", {})
+    assert report.peak_memory_bytes <= limit
+    assert re.fullmatch(
+        r"in float32 these checks need about [\d.]+ MiB, there are [\d.]+ MiB", report.plan.reason
+    )
+    assert report.values()["plan"] == {
+        "asked": "auto",
+        "dtype": "bfloat16",
+        "reason": report.plan.reason,
+        "left_out": {},
+        "peak_bytes": report.estimated_memory_bytes,
+        "available_bytes": limit,
+    }
+    with pytest.raises(NotEnoughMemoryError, match=r"in float32, the limit is .*--dtype auto, "):
+        prove(medium(), max_memory=limit, dtype="float32")
+
+
+WEIGHED = [check.name for check in CHECKS if check.needs_weights]
+
+
+def brute_force(
+    config: Config, options: Options, length: int, wanted: Sequence[str], limit: int
+) -> tuple[int, str] | None:
+    """How many checks can be made at most, and in which dtype: every plan is looked at."""
+    allowed = ("float32", "bfloat16") if options.dtype == "auto" else (options.dtype,)
+
+    def possible(dtype: str) -> list[str]:
+        gradient = dtype == "float32" and length > 2
+        return [name for name in wanted if name in WEIGHED and (gradient or name != "gradient")]
+
+    must = set(possible(allowed[0])) if options.check else {"forward"} & set(wanted)
+    best: tuple[int, str] | None = None
+    for dtype in allowed:
+        names = possible(dtype)
+        need = needs(geometry(config), dtype=dtype, seq_len=length, batch_size=options.batch_size)
+        for count in range(bool(possible(allowed[0])), len(names) + 1):
+            for checks in itertools.combinations(names, count):
+                fits = options.overhead + need.peak(checks) <= limit
+                if fits and must <= set(checks) and (best is None or count > best[0]):
+                    best = (count, dtype)
+    return best
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_plan_is_the_best_that_fits(data: st.DataObject) -> None:
+    config = medium(
+        vocab_size=data.draw(st.sampled_from((50, 4000, 40000))),
+        num_transformer_layers=data.draw(st.sampled_from((2, 4))),
+    )
+    names = st.lists(st.sampled_from(WEIGHED[1:]), unique=True, max_size=4).map(tuple)
+    options = Options(
+        dtype=data.draw(st.sampled_from(("auto", "auto", "float32", "bfloat16"))),
+        check=data.draw(st.just(()) | names),
+        skip=data.draw(st.just(()) | st.just(("forward",))),
+        batch_size=data.draw(st.sampled_from((1, 4))),
+        overhead=data.draw(st.sampled_from((0, 1000))),
+    )
+    length = data.draw(st.sampled_from((1, 16, 128, 1024)))
+    wanted = [check.name for check in CHECKS if check.name not in options.skipped()]
+    full = needs(
+        geometry(config), dtype="float32", seq_len=length, batch_size=options.batch_size
+    ).peak(wanted)
+    limit = data.draw(st.integers(full // 4, full + 2000))
+    expected = brute_force(config, options, length, wanted, limit)
+    try:
+        plan = choose(geometry(config), options, length, wanted, limit)
+    except NotEnoughMemoryError:
+        assert expected is None
+        return
+    need = needs(geometry(config), dtype=plan.dtype, seq_len=length, batch_size=options.batch_size)
+    made = [name for name in wanted if name not in plan.left_out]
+    assert plan.peak_bytes == need.peak(made) <= limit - options.overhead
+    counted = sum(name in need.beside for name in made)
+    assert (counted, plan.dtype) == expected
+    assert not set(plan.left_out) & {*options.check, "forward"}
+    assert not (options.check and plan.left_out)
+    assert bool(plan.reason) == (options.dtype == "auto" and plan.dtype == "bfloat16")
+
+
+def chosen(free: int | None, **options: Any) -> Plan:
+    wanted = [check.name for check in CHECKS]
+    return choose(geometry(medium()), Options(**options), 128, wanted, free)
+
+
 def test_refusals_at_the_edge() -> None:
-    refuse_if_too_large(5, 5, 5)
-    refuse_if_too_large(5, None, None)
-    with pytest.raises(NotEnoughMemoryError, match="needs about 6 B, free are 5 B"):
-        refuse_if_too_large(6, 5, None)
-    with pytest.raises(NotEnoughMemoryError, match="needs about 6 B, the limit is 5 B"):
-        refuse_if_too_large(6, 99, 5)
-    with pytest.raises(NotEnoughMemoryError, match=r"2 TiB, free are 3 GiB"):
-        refuse_if_too_large(2 * 2**40, 3 * GIB, None)
+    need = needs(geometry(medium()), dtype="bfloat16", seq_len=128)
+    least = need.peak(["forward"])
+    assert chosen(least).dtype == "bfloat16"
+    assert chosen(None, max_memory=least).dtype == "bfloat16"
+    assert chosen(None).available_bytes is None
+    with pytest.raises(NotEnoughMemoryError, match="MiB in bfloat16, free are "):
+        chosen(least - 1)
+    with pytest.raises(NotEnoughMemoryError, match="MiB in bfloat16, the limit is 5 B;"):
+        chosen(6, max_memory=5)
+    with pytest.raises(NotEnoughMemoryError, match="MiB in bfloat16, free are 5 B;"):
+        chosen(5, max_memory=6)
     assert issubclass(NotEnoughMemoryError, MemoryError)
 
 

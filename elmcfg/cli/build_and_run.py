@@ -45,8 +45,8 @@ def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     help="Where to run.",
 )  # fmt: skip
 @click.option(
-    "--dtype", type=click.Choice(list(DTYPE_BYTES)), default="float32", show_default=True,
-    help="Type of the weights.",
+    "--dtype", type=click.Choice(["auto", *DTYPE_BYTES]), default="auto", show_default=True,
+    help="Type of the weights; auto is float32, or bfloat16 where more checks fit in it.",
 )  # fmt: skip
 @click.option(
     "--seq-len", type=click.IntRange(min=1),
@@ -67,7 +67,7 @@ def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 )  # fmt: skip
 @click.option(
     "--max-memory", type=BYTES,
-    help="Most memory: what needs more is refused, what takes more is ended.",
+    help="Most memory: what needs more is left out or refused, what takes more is ended.",
 )  # fmt: skip
 @click.option(
     "--save", "folder", type=click.Path(path_type=Path), metavar="DIR",
@@ -97,7 +97,8 @@ def command(
     It must have the tensors of the released checkpoints, compute what the papers' formulas say,
     and give the same in pieces, in batches, from disk and in other dtypes; --list-checks lists
     all that is looked at. The proof runs in a process of its own: a crash, a hang or too much
-    memory there is a failed check. A model that does not fit is refused before it is built.
+    memory there is a failed check. Before anything is built, what does not fit into memory is left
+    out, or fits in a smaller type with --dtype auto; a model that cannot even run is refused.
 
     Several configs, or a folder of them, are proven side by side, with one row each.
 
@@ -172,7 +173,7 @@ def _proven(config: Config, job: Job, child: Child) -> Report:
         saving = save(config, job.options, job.folder, child, job.timeout, job.tokenizer)
         with saving as write:
             report = child.prove(config, job.options, timeout=job.timeout, progress=show)
-            remarks = write() if report.passed else []
+            remarks = write(report.dtype) if report.passed else []
         if report.passed:
             note("\n".join([f"elmcfg: wrote {job.folder}", *remarks]))
         return report

@@ -10,7 +10,7 @@ import sys
 import time
 
 from elmcfg.cli.common import note, out_style, say, width
-from elmcfg.proof import CHECKS, CheckResult, CheckStarted, Event, Step
+from elmcfg.proof import CHECKS, CheckResult, CheckStarted, Event, Plan, Step
 from elmcfg.render import proof
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -36,6 +36,9 @@ class Checklist:
             self.clear()
             if self._results:
                 say(proof.check_line(event, out_style(), _WIDTH))
+        elif isinstance(event, Plan):
+            if self._running and event.reason:
+                note(f"elmcfg: proving in {event.dtype}: {event.reason}")
         elif isinstance(event, CheckStarted):
             self._began, self._check = time.monotonic(), event.name
             if self._live:

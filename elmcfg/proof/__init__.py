@@ -9,11 +9,12 @@
     casting.py      a part of a model in another dtype
     tolerance.py    how far numbers may differ, and why
     options.py      how to prove, checked before anything starts
-    runner.py       prove(): device, memory, then one check after another, in this process
+    runner.py       prove(): device, plan, then one check after another, in this process
     child.py        the same in a process of its own, which may crash, hang or overeat
     worker.py       that process
     fleet.py        many configs over several such processes
-    memory.py       how many bytes the checks will need, and the refusal when they do not fit
+    memory.py       how many bytes the checks will need
+    plan.py         the dtype and the checks that fit, or the refusal
     free_memory.py  how many bytes there are
     device.py       which device, and its name for people
     speed.py        what the device can do at best
@@ -29,10 +30,10 @@ Importing this package does not import MLX; :func:`prove` does.
 from elmcfg.proof.child import Child
 from elmcfg.proof.device import DeviceError
 from elmcfg.proof.fleet import prove_all
-from elmcfg.proof.memory import NotEnoughMemoryError
 from elmcfg.proof.options import Options
+from elmcfg.proof.plan import NotEnoughMemoryError
 from elmcfg.proof.registry import CHECKS, Check
-from elmcfg.proof.report import CheckResult, CheckStarted, Event, Progress, Report, Step
+from elmcfg.proof.report import CheckResult, CheckStarted, Event, Plan, Progress, Report, Step
 from elmcfg.proof.runner import prove
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Event",
     "NotEnoughMemoryError",
     "Options",
+    "Plan",
     "Progress",
     "Report",
     "Step",

@@ -20,10 +20,11 @@ from elmcfg.children import Ended, Limits, Process
 from elmcfg.costs import cost
 from elmcfg.geometry import geometry
 from elmcfg.proof.device import DeviceError
-from elmcfg.proof.memory import PROCESS_BYTES, NotEnoughMemoryError, plan
+from elmcfg.proof.memory import PROCESS_BYTES
 from elmcfg.proof.options import Options
+from elmcfg.proof.plan import NotEnoughMemoryError, choose
 from elmcfg.proof.registry import CHECKS
-from elmcfg.proof.report import CheckResult, CheckStarted, Progress, Report, Step
+from elmcfg.proof.report import CheckResult, CheckStarted, Plan, Progress, Report, Step
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -93,9 +94,12 @@ class Child(Process):
         options = dataclasses.replace(options, overhead=PROCESS_BYTES)
         wanted = [item.name for item in CHECKS if item.name not in options.skipped()]
         # Refused here already: no process could keep to such a limit.
-        plan(geometry(config), options, options.length(config), wanted, free=None)
-        watch = _Watch(config, options, timeout, progress or (lambda _: None))
-        return self._do(watch, save=None)
+        plan = choose(geometry(config), options, options.length(config), wanted, free=None)
+        watch = _Watch(config, options, plan, timeout, progress or (lambda _: None))
+        try:
+            return self.do(_job(config, options), watch.hear, watch.limits)
+        except Ended as ended:
+            return watch.cut_short(str(ended))
 
     def save(
         self,
@@ -111,37 +115,53 @@ class Child(Process):
         Raises:
             OSError: If the folder is not written whole, or the process came to an end.
         """
-        watch = _Watch(config, options, timeout, lambda _: None)
-        report = self._do(watch, save=[str(path.absolute()) for path in (folder, *tokenizer)])
-        if not watch.saved:
-            detail = next(check.detail for check in report.checks if check.status == "failed")
-            raise OSError(detail)
-
-    def _do(self, watch: _Watch, *, save: list[str] | None) -> Report:
-        config = watch.config.model_dump(mode="json", exclude_unset=True)
-        job = {"config": config, "options": dataclasses.asdict(watch.options), "save": save}
+        job = _job(config, options, [str(path.absolute()) for path in (folder, *tokenizer)])
         try:
-            return self.do(job, watch.hear, watch.limits)
+            self.do(job, _saved, Limits(timeout, options.max_memory))
         except Ended as ended:
-            return watch.cut_short(str(ended))
+            raise OSError(str(ended)) from None
+
+
+def _job(config: Config, options: Options, save: list[str] | None = None) -> dict[str, Any]:
+    """A job as :mod:`elmcfg.proof.worker` takes it."""
+    values = config.model_dump(mode="json", exclude_unset=True)
+    return {"config": values, "options": dataclasses.asdict(options), "save": save}
+
+
+def _saved(message: dict[str, Any]) -> bool | None:
+    """Take in one message of a job of saving; true where it is the last one."""
+    if message["kind"] == "refused":
+        raise _refusal(message)
+    return True if message["kind"] == "saved" else None
+
+
+def _refusal(message: dict[str, Any]) -> Exception:
+    return _ERRORS.get(message["error"], RuntimeError)(message["message"])
 
 
 class _Watch:
     """What has been heard of one job, and whether it keeps within its limits."""
 
     def __init__(
-        self, config: Config, options: Options, timeout: float | None, tell: Progress
+        self,
+        config: Config,
+        options: Options,
+        plan: Plan,
+        timeout: float | None,
+        tell: Progress,
     ) -> None:
-        self.config, self.options, self.tell = config, options, tell
+        self.config, self.options, self.plan, self.tell = config, options, plan, tell
         self.limits = Limits(timeout, options.max_memory)
         self.results: dict[str, CheckResult] = {}
         self.running, self.step = "", "starting the process"
-        self.saved = False
 
     def hear(self, message: dict[str, Any]) -> Report | None:
         """Take in one message of the worker; its report where it is the last one."""
         kind = message.pop("kind")
-        if kind == "started":
+        if kind == "plan":
+            self.plan = Plan(**message)
+            self.tell(self.plan)
+        elif kind == "started":
             started = CheckStarted(**message)
             self.running, self.step = started.name, ""
             self.tell(started)
@@ -156,14 +176,11 @@ class _Watch:
         elif kind == "beat":
             if self.running:
                 self.tell(Step(self.step))
-        elif kind == "saved":
-            self.saved = True
-            return self.cut_short("")
         elif kind == "refused":
-            raise _ERRORS.get(message["error"], RuntimeError)(message["message"])
+            raise _refusal(message)
         elif kind == "report":
             checks = tuple(CheckResult(**check) for check in message.pop("checks"))
-            return Report(checks=checks, **message)
+            return Report(checks=checks, plan=Plan(**message.pop("plan")), **message)
         return None
 
     def cut_short(self, why: str) -> Report:
@@ -191,11 +208,10 @@ class _Watch:
         return Report(
             passed=False,
             device=f"{self.options.device} (the process came to an end)",
-            dtype=self.options.dtype,
+            plan=self.plan,
             predicted=cost(self.config).parameters.total,
             counted=None,
             checks=tuple(self.results[item.name] for item in CHECKS),
             peak_memory_bytes=self.limits.most_bytes,
-            estimated_memory_bytes=0,
             seconds=seconds,
         )

@@ -11,7 +11,7 @@ from elmcfg.cores import cores
 from elmcfg.geometry import geometry
 from elmcfg.proof.child import Child
 from elmcfg.proof.free_memory import free_on_host
-from elmcfg.proof.memory import PROCESS_BYTES, estimate_peak_bytes
+from elmcfg.proof.memory import PROCESS_BYTES, needs
 from elmcfg.proof.options import DEFAULT_SEQ_LEN, Options
 from elmcfg.proof.registry import CHECKS
 
@@ -104,13 +104,12 @@ def _children(configs: Sequence[Config], options: Options) -> int:
     wanted = [item.name for item in CHECKS if item.name not in options.skipped()]
     largest = max(
         (
-            estimate_peak_bytes(
+            needs(
                 geometry(config),
-                dtype=options.dtype,
+                dtype=options.dtypes()[0],
                 seq_len=options.seq_len or DEFAULT_SEQ_LEN,
                 batch_size=options.batch_size,
-                checks=wanted,
-            )
+            ).peak(wanted)
             for config in configs
         ),
         default=0,

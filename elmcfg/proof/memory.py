@@ -1,4 +1,4 @@
-"""How many bytes a proof needs, in closed form, and the refusal to start one that does not fit.
+"""How many bytes a proof needs, in closed form; :mod:`elmcfg.proof.plan` chooses by them.
 
 With N parameters of b bytes (4 or 2), B sequences of L tokens, D model channels, H channels per
 head, and in layer i Q query heads, K KV heads and F feed-forward channels, the peak is the larger
@@ -38,132 +38,68 @@ this, and for OpenELM-270M within 5 %.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elmcfg.costs import DTYPE_BYTES, layer_cost
 from elmcfg.proof.subject import SHORT
-from elmcfg.units import binary
 
 if TYPE_CHECKING:
     from elmcfg.geometry import Geometry, LayerShape
-    from elmcfg.proof.options import Options
 
-LARGE_CHECKS = ("gradient", "save-load")
-"""Checks that need much beside the model itself, the largest first; left out where short."""
-
-_KEEP_LOGITS = {"forward", "cache", "generation"}
+KEEP_LOGITS = frozenset({"forward", "cache", "generation"})
+"""Checks that hold the logits of all tokens, or have those before them hold them."""
 
 _CACHE_STEP = 256
-
 
 PROCESS_BYTES = 200 * 2**20
 """What a process needs before it has made any model: interpreter, libraries, their buffers."""
 
 
-class NotEnoughMemoryError(MemoryError):
-    """A proof would need more memory than there is; nothing was allocated."""
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a model's proof needs in one dtype, in bytes.
+
+    Attributes:
+        making: Peak while the weights are made.
+        weights: The weights.
+        logits: The logits that are kept, by the checks that keep them.
+        beside: What each check needs beside those, by its name. Checks that evaluate nothing are
+            not in it, and none that cannot be made in this dtype.
+    """
+
+    making: int
+    weights: int
+    logits: int
+    beside: dict[str, int]
+
+    def peak(self, checks: Collection[str]) -> int:
+        """Peak bytes that MLX will have allocated with these checks."""
+        running = [self.beside[name] for name in checks if name in self.beside]
+        if not running:
+            return 0
+        kept = self.logits if KEEP_LOGITS & set(checks) else 0
+        return max(self.making, self.weights + kept + max(running))
 
 
-def estimate_peak_bytes(
-    shape: Geometry,
-    *,
-    dtype: str,
-    seq_len: int,
-    batch_size: int = 1,
-    checks: Collection[str] = ("forward", "cache"),
-) -> int:
-    """Peak bytes that MLX will have allocated; the formula is in the module's docstring.
+def needs(shape: Geometry, *, dtype: str, seq_len: int, batch_size: int = 1) -> Needs:
+    """What a proof needs; the formulas are in the module's docstring.
 
     Args:
         shape: The model's geometry.
         dtype: Name of the weights' dtype.
         seq_len: Tokens per sequence.
         batch_size: Sequences.
-        checks: Names of the checks that will run; those that evaluate nothing need nothing.
-
-    Returns:
-        Bytes.
     """
     width = DTYPE_BYTES[dtype]
-    beside = _beside_weights(shape, width, seq_len, batch_size)
-    running = [beside[name] for name in checks if name in beside]
-    if not running:
-        return 0
-    kept = width * batch_size * seq_len * shape.vocab_size if _KEEP_LOGITS & set(checks) else 0
     sizes = [math.prod(tensor) for tensor in shape.tensor_shapes().values()]
-    return max(_making(sizes, width), width * sum(sizes) + kept + max(running))
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which checks fit.
-
-    Attributes:
-        peak_bytes: What those that fit will need.
-        dropped: Names of the checks that do not, and why.
-    """
-
-    peak_bytes: int
-    dropped: dict[str, str]
-
-
-def plan(
-    shape: Geometry, options: Options, seq_len: int, wanted: Sequence[str], free: int | None
-) -> Plan:
-    """Leave out what does not fit and was not asked for by name; refuse what was.
-
-    Args:
-        shape: The model's geometry.
-        options: The proof's options.
-        seq_len: Tokens per sequence.
-        wanted: Names of the checks that would run.
-        free: Bytes there are; None where unknown, which refuses nothing.
-
-    Raises:
-        NotEnoughMemoryError: Naming both figures and the ways out.
-    """
-
-    def needed(checks: Collection[str]) -> int:
-        return options.overhead + estimate_peak_bytes(
-            shape,
-            dtype=options.dtype,
-            seq_len=seq_len,
-            batch_size=options.batch_size,
-            checks=checks,
-        )
-
-    limits = [limit for limit in (free, options.max_memory) if limit is not None]
-    dropped: dict[str, str] = {}
-    left = list(wanted)
-    for name in LARGE_CHECKS:
-        if name in left and name not in options.check and needed(left) > min(limits, default=2**63):
-            size = binary(needed(left))
-            dropped[name] = f"needs about {size}, there are {binary(min(limits))}"
-            left.remove(name)
-    peak = needed(left)
-    refuse_if_too_large(peak, free, options.max_memory)
-    return Plan(peak - options.overhead, dropped)
-
-
-def refuse_if_too_large(needed: int, free: int | None, max_memory: int | None) -> None:
-    """Refuse a proof that does not fit.
-
-    Args:
-        needed: Bytes it will need at its peak.
-        free: Bytes there are; None where unknown, which refuses nothing.
-        max_memory: Bytes it may use at most; None for no limit.
-
-    Raises:
-        NotEnoughMemoryError: Naming both figures and the ways out.
-    """
-    for limit, what in ((max_memory, "the limit is"), (free, "free are")):
-        if limit is not None and needed > limit:
-            raise NotEnoughMemoryError(
-                f"running this model needs about {binary(needed)}, {what} {binary(limit)}; "
-                "use --shapes-only, a smaller --dtype or a shorter --seq-len"
-            )
+    return Needs(
+        making=_making(sizes, width),
+        weights=width * sum(sizes),
+        logits=width * batch_size * seq_len * shape.vocab_size,
+        beside=_beside_weights(shape, width, seq_len, batch_size),
+    )
 
 
 def _making(sizes: list[int], width: int) -> int:
@@ -186,8 +122,7 @@ def _beside_weights(shape: Geometry, width: int, seq_len: int, batch_size: int) 
     scores = short * short * max(each.num_query_heads for each in shape.layers)
     cast = parameters if width == 2 else 0
     tied = shape.share_input_output_layers
-    trains = width == 4 and seq_len > 2
-    return {
+    beside = {
         "forward": max(layer, 5 * logits, 8 * seq_len * shape.vocab_size),
         "reference": 4 * cast + 8 * scores + 4 * width * short * shape.model_dim,
         "causality": 6 * width * short_logits,
@@ -200,11 +135,11 @@ def _beside_weights(shape: Geometry, width: int, seq_len: int, batch_size: int) 
         "dtypes": parameters * (4 if width == 2 else 2),
         "quantization": parameters * 23 // 20,
         "save-load": (width + 1) * max(parameters, table if tied else 2 * table),
-        "gradient": trains
-        * max((33 if tied else 22) * table, 18 * parameters + 15 * table)
-        * width
-        // 10,
     }
+    if width == 4 and seq_len > 2:  # What gradients need besides: elmcfg.proof.checks.gradient.
+        most = max((33 if tied else 22) * table, 18 * parameters + 15 * table)
+        beside["gradient"] = width * most // 10
+    return beside
 
 
 def _in_steps(tokens: int) -> int:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DEFAULT_SEQ_LEN = 128
 """Tokens of a proof's sequence, where the model's context is not shorter."""
 
+AUTO = ("float32", "bfloat16")
+"""The dtypes that "auto" stands for, the more exact one first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -27,7 +30,7 @@ class Options:
 
     shapes_only: bool = False
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     seq_len: int | None = None
     batch_size: int = 1
     seed: int = 0
@@ -38,8 +41,8 @@ class Options:
     """Bytes of ``max_memory`` that the process itself takes, where the limit is on all of it."""
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPE_BYTES:
-            choices = ", ".join(DTYPE_BYTES)
+        if self.dtype not in ("auto", *DTYPE_BYTES):
+            choices = ", ".join(["auto", *DTYPE_BYTES])
             raise ValueError(f"unknown dtype {self.dtype!r}; choose from {choices}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {self.batch_size}")
@@ -64,6 +67,10 @@ class Options:
         if not 1 <= self.seq_len <= longest:
             raise ValueError(f"seq_len must be 1 to {key} ({longest}), got {self.seq_len}")
         return self.seq_len
+
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes that the weights may have, the most exact one first."""
+        return AUTO if self.dtype == "auto" else (self.dtype,)
 
     def skipped(self) -> dict[str, str]:
         """The checks that will not run, and why."""

@@ -50,7 +50,28 @@ class CheckResult:
     seconds: float
 
 
-Event = CheckStarted | Step | CheckResult
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is going to be proven, so that it fits into memory (:mod:`elmcfg.proof.plan`).
+
+    Attributes:
+        asked: Name of the dtype that was asked for, or "auto".
+        dtype: Name of the weights' dtype.
+        reason: Why it is not the most exact dtype that was allowed; empty where it is.
+        left_out: The checks that do not fit, and why.
+        peak_bytes: What MLX is expected to have allocated at its peak.
+        available_bytes: What there is for that and for the process; None where nothing tells.
+    """
+
+    asked: str
+    dtype: str
+    reason: str
+    left_out: dict[str, str]
+    peak_bytes: int
+    available_bytes: int | None
+
+
+Event = Plan | CheckStarted | Step | CheckResult
 Progress = Callable[[Event], None]
 """Called with each event as it happens."""
 
@@ -62,26 +83,34 @@ class Report:
     Attributes:
         passed: Whether at least one check ran and none failed.
         device: Where it ran, such as "cpu (AMD EPYC, OpenBLAS 0.3.31)".
-        dtype: Name of the weights' dtype.
+        plan: What was chosen to be proven, and why.
         predicted: Parameters by the closed form.
         counted: Parameters in the built model; None where it could not be built, or the process
             that built it came to an end.
         checks: One result per registered check, in the registry's order.
         peak_memory_bytes: Most that MLX had allocated at once, beyond what it held before.
             Without evaluated weights next to nothing: shapes cost no memory.
-        estimated_memory_bytes: What the closed form expected of it (:mod:`elmcfg.proof.memory`).
         seconds: Wall time of all.
     """
 
     passed: bool
     device: str
-    dtype: str
+    plan: Plan
     predicted: int
     counted: int | None
     checks: tuple[CheckResult, ...]
     peak_memory_bytes: int
-    estimated_memory_bytes: int
     seconds: float
+
+    @property
+    def dtype(self) -> str:
+        """Name of the weights' dtype."""
+        return self.plan.dtype
+
+    @property
+    def estimated_memory_bytes(self) -> int:
+        """What the closed form expected of the peak (:mod:`elmcfg.proof.memory`)."""
+        return self.plan.peak_bytes
 
     def values(self) -> dict[str, Any]:
         """As every JSON output has it."""
@@ -94,4 +123,5 @@ class Report:
             "peak_memory_bytes": self.peak_memory_bytes,
             "seconds": self.seconds,
             "estimated_memory_bytes": self.estimated_memory_bytes,
+            "plan": asdict(self.plan),
         }

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg.backend import import_mlx
 from elmcfg.costs import cost
+from elmcfg.geometry import geometry
 from elmcfg.proof.device import choose_device, describe
 from elmcfg.proof.free_memory import free_on_device
-from elmcfg.proof.memory import plan
 from elmcfg.proof.options import Options, names
+from elmcfg.proof.plan import choose
 from elmcfg.proof.registry import CHECKS, Check
 from elmcfg.proof.report import CheckResult, CheckStarted, Progress, Report, Step
 from elmcfg.proof.subject import CheckFailedError, CheckSkippedError, Subject
@@ -27,7 +28,7 @@ def prove(
     *,
     shapes_only: bool = False,
     device: str = "auto",
-    dtype: str = "float32",
+    dtype: str = "auto",
     seq_len: int | None = None,
     batch_size: int = 1,
     seed: int = 0,
@@ -38,7 +39,8 @@ def prove(
 ) -> Report:
     """Build a config's model and prove that it is what the config says, and that it runs.
 
-    A check that fails, or breaks, is reported and the others still run. What kills the process
+    A check that fails, or breaks, is reported and the others still run. What does not fit into
+    memory is left out, with the reason. What kills the process
     (a fault in native code, the system's out-of-memory killer) kills this one: the command line
     proves in a child process, and so does :class:`elmcfg.proof.Child`.
 
@@ -46,7 +48,8 @@ def prove(
         config: A valid config.
         shapes_only: Run only the checks that evaluate nothing.
         device: "auto" (MLX's default), "cpu" or "gpu".
-        dtype: Name of the weights' dtype.
+        dtype: Name of the weights' dtype; "auto" is float32, or bfloat16 where more checks fit
+            into memory in it.
         seq_len: Tokens per sequence; where not given, 128, or the config's
             ``max_context_length`` if that is shorter.
         batch_size: Sequences.
@@ -86,17 +89,18 @@ def run(config: Config, options: Options, tell: Progress) -> Report:
     length, skipped = options.length(config), options.skipped()
     mx = import_mlx()
     chosen = choose_device(options.device)
+    wanted = [item.name for item in CHECKS if item.name not in skipped]
+    plan = choose(geometry(config), options, length, wanted, free_on_device(chosen))
+    skipped |= plan.left_out
+    tell(plan)
     subject = Subject(
         config,
-        options.dtype,
+        plan.dtype,
         length,
         options.batch_size,
         options.seed,
         note=lambda text: tell(Step(text)),
     )
-    wanted = [item.name for item in CHECKS if item.name not in skipped]
-    planned = plan(subject.shape, options, length, wanted, free_on_device(chosen))
-    skipped |= planned.dropped
     held = mx.get_active_memory()
     mx.reset_peak_memory()
     with mx.stream(chosen), _random_state_kept(mx.random):
@@ -104,12 +108,11 @@ def run(config: Config, options: Options, tell: Progress) -> Report:
     return Report(
         passed=not any(result.status == "failed" for result in results),
         device=describe(chosen),
-        dtype=options.dtype,
+        plan=plan,
         predicted=cost(config).parameters.total,
         counted=_counted(subject),
         checks=results,
         peak_memory_bytes=max(0, mx.get_peak_memory() - held),
-        estimated_memory_bytes=planned.peak_bytes,
         seconds=time.perf_counter() - began,
     )
 

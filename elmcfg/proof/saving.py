@@ -30,14 +30,14 @@ def save(
     child: Child,
     timeout: float | None,
     tokenizer: Path | None = None,
-) -> Iterator[Callable[[], list[str]]]:
-    """Make sure that a folder can be written, and give what writes it.
+) -> Iterator[Callable[[str], list[str]]]:
+    """Make sure that a folder can be written, and give what writes it in a dtype.
 
     What that gives is what the user should know of the folder.
 
     Args:
         config: A valid config.
-        options: For the dtype and the seed.
+        options: For the seed, and the dtypes there may be.
         place: The folder.
         child: Writes it.
         timeout: Most seconds for that.
@@ -54,11 +54,12 @@ def save(
         files = () if tokenizer is None else hub.tokenizer_files(tokenizer)
     except conversion.ConversionError as error:
         raise folder.FolderError(str(error)) from error
-    stored = config.model_copy(update={"torch_dtype": options.dtype})
-    stored = hub.prepared(stored, place, _FORM)
-    with folder.new_folder(place, cost(stored).weight_bytes) as temporary:
+    config = hub.prepared(config, place, _FORM)
+    largest = config.model_copy(update={"torch_dtype": options.dtypes()[0]})
+    with folder.new_folder(place, cost(largest).weight_bytes) as temporary:
 
-        def write() -> list[str]:
+        def write(dtype: str) -> list[str]:
+            stored = config.model_copy(update={"torch_dtype": dtype})
             child.save(stored, options, temporary, files, timeout=timeout)
             return hub.warnings(stored, _FORM)
 

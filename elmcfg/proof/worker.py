@@ -4,9 +4,9 @@ It takes jobs ``{"config": {...}, "options": {...}, "save": null}``, where "save
 to write the model to, and the files of its tokenizer: nothing is proven then. How they are told is
 in :mod:`elmcfg.children.channel`; its messages are:
 
-    started, step, result    the events of :mod:`elmcfg.proof.report`, as they happen
-    report, saved            the end of a job
-    refused                  the end of a job that could not be run: "error" and "message"
+    plan, started, step, result    the events of :mod:`elmcfg.proof.report`, as they happen
+    report, saved                  the end of a job
+    refused                        the end of a job that could not be run: "error" and "message"
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from elmcfg.backend import BackendError, import_mlx
 from elmcfg.children import Channel, jobs, open_channel
 from elmcfg.proof.options import Options
-from elmcfg.proof.report import CheckResult, CheckStarted, Event
+from elmcfg.proof.report import CheckResult, CheckStarted, Event, Plan
 from elmcfg.proof.runner import run
 
 
@@ -66,7 +66,7 @@ def serve(job: dict[str, Any], channel: Channel) -> None:
 
 
 def _tell(channel: Channel, event: Event) -> None:
-    kinds: dict[type, str] = {CheckStarted: "started", CheckResult: "result"}
+    kinds: dict[type, str] = {Plan: "plan", CheckStarted: "started", CheckResult: "result"}
     channel.send(kinds.get(type(event), "step"), **dataclasses.asdict(event))
 
 

@@ -122,5 +122,6 @@ def proof_of_many(
         "peak_memory_bytes": 0,
         "seconds": 0.0,
         "estimated_memory_bytes": 0,
+        "plan": None,
         "error": "not a valid config" if config is None else str(outcome),
     }

@@ -9,7 +9,7 @@ from elmcfg.render.style import Style
 from elmcfg.units import binary
 
 if TYPE_CHECKING:
-    from elmcfg.proof import Check, CheckResult, Report
+    from elmcfg.proof import Check, CheckResult, Plan, Report
 
 _MARKS = {"passed": ("green",), "failed": ("bold", "red"), "skipped": ("dim",)}
 
@@ -37,8 +37,9 @@ def verdict(report: Report, style: Style) -> str:
     counted = "no" if report.counted is None else f"{report.counted:,}"
     estimate = report.estimated_memory_bytes
     expected = f" (estimated {binary(estimate)})" if estimate else ""
+    why = f" ({report.plan.reason})" if report.plan.reason else ""
     return (
-        f"{word}: {counted} parameters on {report.device}, {report.dtype}, "
+        f"{word}: {counted} parameters on {report.device}, {report.dtype}{why}, "
         f"peak {binary(report.peak_memory_bytes)}{expected}, {report.seconds:.1f} s"
     )
 
@@ -67,5 +68,12 @@ def _row(outcome: Report | Exception | None) -> tuple[str, str, str]:
         f"{outcome.seconds:6.2f} s"
     )
     failed = [check for check in outcome.checks if check.status == "failed"]
-    what = f"{failed[0].name}: {failed[0].detail}" if failed else ""
-    return ("proven" if outcome.passed else "FAILED"), figures, what
+    if failed:
+        return "FAILED", figures, f"{failed[0].name}: {failed[0].detail}"
+    return ("proven" if outcome.passed else "FAILED"), figures, _what_was_chosen(outcome.plan)
+
+
+def _what_was_chosen(plan: Plan) -> str:
+    """What memory had the proof do without; empty where that is nothing."""
+    chosen = [f"{plan.dtype}, since {plan.reason}"] if plan.reason else []
+    return "; ".join(chosen + [f"{name} {why}" for name, why in plan.left_out.items()])
