@@ -136,7 +136,8 @@ def _saved(message: dict[str, Any]) -> bool | None:
 
 
 def _refusal(message: dict[str, Any]) -> Exception:
-    return _ERRORS.get(message["error"], RuntimeError)(message["message"])
+    known = [_ERRORS[name] for name in message["error"] if name in _ERRORS]
+    return (known or [RuntimeError])[0](message["message"])
 
 
 class _Watch:

@@ -6,7 +6,8 @@ in :mod:`elmcfg.children.channel`; its messages are:
 
     plan, started, step, result    the events of :mod:`elmcfg.proof.report`, as they happen
     report, saved                  the end of a job
-    refused                        the end of a job that could not be run: "error" and "message"
+    refused                        the end of a job that could not be run: "message", and in
+                                   "error" the exception's type and its bases, nearest first
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def serve(job: dict[str, Any], channel: Channel) -> None:
         report = run(config, options, lambda event: _tell(channel, event))
     except Exception as error:
         message = " ".join(str(error).split())
-        channel.send("refused", error=type(error).__name__, message=message)
+        kinds = [kind.__name__ for kind in type(error).__mro__]
+        channel.send("refused", error=kinds, message=message)
     else:
         channel.send("report", **dataclasses.asdict(report))
 
