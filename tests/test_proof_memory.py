@@ -217,17 +217,17 @@ def test_the_plan_is_the_best_that_fits(data: st.DataObject) -> None:
     expect_the_best_plan(config, options, length, data.draw(st.integers(full // 8, full + 2000)))
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.65, 0.8, 0.95])
 @pytest.mark.parametrize(
     "options",
     [
-        {"skip": ("forward",), "batch_size": 4},  # The logits themselves are what is too large.
+        {"skip": ("forward", "cache")},  # The logits themselves are what is too large.
         {"check": ("gradient", "forward")},  # bfloat16 fits, and cannot check gradients.
         {"skip": tuple(name for name in WEIGHED if name != "gradient")},
     ],
 )
 def test_plans_at_the_corners(options: dict[str, Any], share: float) -> None:
-    config, length = medium(vocab_size=40000), 512
+    config, length = medium(vocab_size=100_000), 1500
     given = Options(**options)
     wanted = [name for name in WEIGHED if name not in given.skipped()]
     full = needs(

@@ -36,6 +36,13 @@ def choose_device(name: str) -> mx.Device:
     return mx.Device(mx.gpu)
 
 
+def is_cuda(device: mx.Device) -> bool:
+    """Whether a device is an NVIDIA GPU."""
+    import mlx.core as mx
+
+    return device.type == mx.gpu and mx.cuda.is_available()
+
+
 def device_info(device: mx.Device) -> dict[str, str | int]:
     """What MLX says about a device; empty where it says nothing."""
     import mlx.core as mx

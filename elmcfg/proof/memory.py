@@ -33,16 +33,29 @@ E = V * D, and twice that where the head is not tied):
 A layer counts with all of its intermediate results: MLX allocates some ten operations ahead of the
 one that it computes. So measured peaks differ a little from run to run; they were within 15 % of
 this, and for OpenELM-270M within 5 %.
+
+*On CUDA* operations go to the device in batches, a hundred at once on an H100 (get_graph_limits in
+mlx/backend/cuda/device.cpp), and what a batch reads or writes stays, and is not written over, until
+all of it has run. In float32, where attention is not one operation, that is:
+
+    7 * layer in place of layer
+    "gradient"       b * 4 * (V * D + M)          gradient and step of the table, and of two layers
+    "generation"     max(that, 192 MiB)           the copy that its bandwidth is taken from
+
+How many more batches wait depends on how fast Python writes them down, so that the same proof took
+twice as much memory the second time. :func:`kept_to` has MLX wait for them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elmcfg.costs import DTYPE_BYTES, layer_cost
+from elmcfg.proof.speed import COPY_BYTES
 from elmcfg.proof.subject import SHORT
 
 if TYPE_CHECKING:
@@ -52,6 +65,8 @@ KEEP_LOGITS = frozenset({"forward", "cache", "generation"})
 """Checks that hold the logits of all tokens, or have those before them hold them."""
 
 _CACHE_STEP = 256
+
+_LAYERS_IN_A_BATCH = 7
 
 PROCESS_BYTES = 200 * 2**20
 """What a process needs before it has made any model: interpreter, libraries, their buffers."""
@@ -83,7 +98,9 @@ class Needs:
         return max(self.making, self.weights + kept + max(running))
 
 
-def needs(shape: Geometry, *, dtype: str, seq_len: int, batch_size: int = 1) -> Needs:
+def needs(
+    shape: Geometry, *, dtype: str, seq_len: int, batch_size: int = 1, cuda: bool = False
+) -> Needs:
     """What a proof needs; the formulas are in the module's docstring.
 
     Args:
@@ -91,6 +108,7 @@ def needs(shape: Geometry, *, dtype: str, seq_len: int, batch_size: int = 1) -> 
         dtype: Name of the weights' dtype.
         seq_len: Tokens per sequence.
         batch_size: Sequences.
+        cuda: Whether that is on a CUDA device.
     """
     width = DTYPE_BYTES[dtype]
     sizes = [math.prod(tensor) for tensor in shape.tensor_shapes().values()]
@@ -98,8 +116,24 @@ def needs(shape: Geometry, *, dtype: str, seq_len: int, batch_size: int = 1) -> 
         making=_making(sizes, width),
         weights=width * sum(sizes),
         logits=width * batch_size * seq_len * shape.vocab_size,
-        beside=_beside_weights(shape, width, seq_len, batch_size),
+        beside=_beside_weights(shape, width, seq_len, batch_size, cuda=cuda),
     )
+
+
+@contextlib.contextmanager
+def kept_to(peak: int) -> Iterator[None]:
+    """Have MLX wait for what is under way, rather than allocate more than the peak expected.
+
+    What it holds already is left aside. MLX goes beyond the limit where waiting frees nothing.
+    """
+    import mlx.core as mx
+
+    before = mx.set_memory_limit(mx.get_active_memory() + peak) if peak else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            mx.set_memory_limit(before)
 
 
 def _making(sizes: list[int], width: int) -> int:
@@ -111,17 +145,22 @@ def _making(sizes: list[int], width: int) -> int:
     return peak
 
 
-def _beside_weights(shape: Geometry, width: int, seq_len: int, batch_size: int) -> dict[str, int]:
+def _beside_weights(
+    shape: Geometry, width: int, seq_len: int, batch_size: int, *, cuda: bool
+) -> dict[str, int]:
     """Bytes that each check needs beside the weights and the logits that are kept."""
     tokens, short = batch_size * seq_len, min(SHORT, seq_len)
     logits, short_logits = tokens * shape.vocab_size, short * shape.vocab_size
     layer = width * tokens * max(_channels(each, shape, seq_len) for each in shape.layers)
+    if cuda and width == 4:
+        layer *= min(_LAYERS_IN_A_BATCH, len(shape.layers))
     parameters = max(layer_cost(each, shape).parameters for each in shape.layers)
     table = shape.vocab_size * shape.model_dim
     per_token = 2 * width * shape.head_dim * sum(each.num_kv_heads for each in shape.layers)
     scores = short * short * max(each.num_query_heads for each in shape.layers)
     cast = parameters if width == 2 else 0
     tied = shape.share_input_output_layers
+    copy = 3 * COPY_BYTES if cuda else 0
     beside = {
         "forward": max(layer, 5 * logits, 8 * seq_len * shape.vocab_size),
         "reference": 4 * cast + 8 * scores + 4 * width * short * shape.model_dim,
@@ -131,14 +170,14 @@ def _beside_weights(shape: Geometry, width: int, seq_len: int, batch_size: int) 
             layer, (7 * layer + 85 * logits) // 10 + batch_size * per_token * _in_steps(seq_len)
         ),
         "batch": 8 * width * short_logits + 2 * per_token * _in_steps(short),
-        "generation": max(layer, 5 * width * short_logits),
+        "generation": max(layer, 5 * width * short_logits, copy),
         "dtypes": parameters * (4 if width == 2 else 2),
         "quantization": parameters * 23 // 20,
         "save-load": (width + 1) * max(parameters, table if tied else 2 * table),
     }
     if width == 4 and seq_len > 2:  # What gradients need besides: elmcfg.proof.checks.gradient.
         most = max((33 if tied else 22) * table, 18 * parameters + 15 * table)
-        beside["gradient"] = width * most // 10
+        beside["gradient"] = width * (4 * (table + parameters) if cuda else most // 10)
     return beside
 
 

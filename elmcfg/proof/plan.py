@@ -30,7 +30,13 @@ class NotEnoughMemoryError(MemoryError):
 
 
 def choose(
-    shape: Geometry, options: Options, seq_len: int, wanted: Sequence[str], free: int | None
+    shape: Geometry,
+    options: Options,
+    seq_len: int,
+    wanted: Sequence[str],
+    free: int | None,
+    *,
+    cuda: bool = False,
 ) -> Plan:
     """The plan that proves most of what is wanted within the memory there is.
 
@@ -40,14 +46,13 @@ def choose(
         seq_len: Tokens per sequence.
         wanted: Names of the checks that would run.
         free: Bytes there are; None where unknown, which refuses nothing.
+        cuda: Whether the proof will run on a CUDA device.
 
     Raises:
         NotEnoughMemoryError: Naming what the least plan needs, what there is, and the ways out.
     """
-    every = {
-        dtype: memory.needs(shape, dtype=dtype, seq_len=seq_len, batch_size=options.batch_size)
-        for dtype in options.dtypes()
-    }
+    run = {"seq_len": seq_len, "batch_size": options.batch_size, "cuda": cuda}
+    every = {dtype: memory.needs(shape, dtype=dtype, **run) for dtype in options.dtypes()}
     (exact, most), *_ = every.items()
     kept = frozenset(wanted if options.check else {"forward"} & set(wanted)) & most.beside.keys()
     possible = [

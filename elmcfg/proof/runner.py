@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from elmcfg.backend import import_mlx
 from elmcfg.costs import cost
 from elmcfg.geometry import geometry
-from elmcfg.proof.device import choose_device, describe
+from elmcfg.proof.device import choose_device, describe, is_cuda
 from elmcfg.proof.free_memory import free_on_device
+from elmcfg.proof.memory import kept_to
 from elmcfg.proof.options import Options, names
 from elmcfg.proof.plan import choose
 from elmcfg.proof.registry import CHECKS, Check
@@ -90,7 +91,8 @@ def run(config: Config, options: Options, tell: Progress) -> Report:
     mx = import_mlx()
     chosen = choose_device(options.device)
     wanted = [item.name for item in CHECKS if item.name not in skipped]
-    plan = choose(geometry(config), options, length, wanted, free_on_device(chosen))
+    free, cuda = free_on_device(chosen), is_cuda(chosen)
+    plan = choose(geometry(config), options, length, wanted, free, cuda=cuda)
     skipped |= plan.left_out
     tell(plan)
     subject = Subject(
@@ -103,7 +105,7 @@ def run(config: Config, options: Options, tell: Progress) -> Report:
     )
     held = mx.get_active_memory()
     mx.reset_peak_memory()
-    with mx.stream(chosen), _random_state_kept(mx.random):
+    with mx.stream(chosen), _random_state_kept(mx.random), kept_to(plan.peak_bytes):
         results = tuple(_run(item, subject, skipped.get(item.name), tell) for item in CHECKS)
     return Report(
         passed=not any(result.status == "failed" for result in results),
