@@ -20,7 +20,6 @@ from elmcfg.document import parse
 from elmcfg.findings import read_values
 from elmcfg.linter import diagnose
 from elmcfg.rules.draft import DEFAULTS, Draft
-from elmcfg.rules.memory import estimate
 from elmcfg.strategies import broken_configs, configs
 
 BASE: dict[str, Any] = {
@@ -253,12 +252,11 @@ def test_rules_bear_whatever_is_unusable(values: dict[str, Any], data: st.DataOb
 
 
 @given(configs())
-def test_the_estimate_is_the_cost_without_the_norms(values: dict[str, Any]) -> None:
-    config = Config.model_validate(values)
+def test_a_drafts_costs_are_the_configs_without_the_norms(values: dict[str, Any]) -> None:
+    config, draft = Config.model_validate(values), Draft(values)
     spent = cost(config)
-    parameters, cache = estimate(Draft(values))
-    assert parameters == spent.parameters.total - spent.parameters.norm
-    assert cache == spent.kv_cache_bytes_per_token * config.max_context_length
+    assert draft.parameters == spent.parameters.total - spent.parameters.norm
+    assert draft.cache_bytes == spent.kv_cache_bytes_per_token * config.max_context_length
 
 
 @given(broken_configs())

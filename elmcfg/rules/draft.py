@@ -16,6 +16,8 @@ from elmcfg.geometry import ffn_dim, query_heads
 
 Values = Mapping[str, Any]
 
+_CACHE_DTYPE_BYTES = 2
+
 HEAD_LISTS = ("num_query_heads", "num_kv_heads")
 MULTIPLIER_LISTS = ("qkv_multipliers", "ffn_multipliers")
 
@@ -128,3 +130,24 @@ class Draft:
         if multipliers is None or d is None or divisor is None:
             return None
         return [ffn_dim(m, d, divisor) for m in multipliers]
+
+    @cached_property
+    def parameters(self) -> int | None:
+        """Parameters, norms left out; the formulas are those of :mod:`elmcfg.costs`, on sums."""
+        d, h, vocabulary = (self.values.get(k) for k in ("model_dim", "head_dim", "vocab_size"))
+        if d is None or h is None or vocabulary is None:
+            return None
+        if self.heads is None or self.kv_heads is None or self.ffn_widths is None:
+            return None
+        attention = 2 * (sum(self.heads) + sum(self.kv_heads)) * h * d
+        ffn = (3 if self.get("ffn_with_glu") else 2) * sum(self.ffn_widths) * d
+        tables = 1 if self.get("share_input_output_layers") else 2
+        return tables * vocabulary * d + attention + ffn
+
+    @cached_property
+    def cache_bytes(self) -> int | None:
+        """Bytes of the KV cache of one full context, in a dtype of 2 bytes."""
+        context, h = self.get("max_context_length"), self.values.get("head_dim")
+        if context is None or h is None or self.kv_heads is None:
+            return None
+        return 2 * sum(self.kv_heads) * h * _CACHE_DTYPE_BYTES * context

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from elmcfg.diagnostics import Severity, Violation
 from elmcfg.rules.draft import Draft
-from elmcfg.rules.memory import estimate
 from elmcfg.rules.page import Page
 
 PAGE = Page(
@@ -32,7 +31,7 @@ _SMALL = 2**30
 
 def check(draft: Draft) -> Iterator[Violation]:
     """The cache of a full context is smaller than the model."""
-    parameters, cache = estimate(draft)
+    parameters, cache = draft.parameters, draft.cache_bytes
     if parameters is None or cache is None or cache <= max(2 * parameters, _SMALL):
         return
     context = draft.get("max_context_length")
