@@ -51,8 +51,11 @@ def choose(
     Raises:
         NotEnoughMemoryError: Naming what the least plan needs, what there is, and the ways out.
     """
-    run = {"seq_len": seq_len, "batch_size": options.batch_size, "cuda": cuda}
-    every = {dtype: memory.needs(shape, dtype=dtype, **run) for dtype in options.dtypes()}
+    batch = options.batch_size
+    every = {
+        dtype: memory.needs(shape, dtype=dtype, seq_len=seq_len, batch_size=batch, cuda=cuda)
+        for dtype in options.dtypes()
+    }
     (exact, most), *_ = every.items()
     kept = frozenset(wanted if options.check else {"forward"} & set(wanted)) & most.beside.keys()
     possible = [

@@ -40,10 +40,10 @@ def prove(
 ) -> Report:
     """Build a config's model and prove that it is what the config says, and that it runs.
 
-    A check that fails, or breaks, is reported and the others still run. What does not fit into
-    memory is left out, with the reason. What kills the process
-    (a fault in native code, the system's out-of-memory killer) kills this one: the command line
-    proves in a child process, and so does :class:`elmcfg.proof.Child`.
+    A check that fails, or breaks, is reported and the others still run. A check that does not fit
+    into memory is left out, with the reason. What kills the process (a fault in native code, the
+    system's out-of-memory killer) kills this one: the command line proves in a child process, and
+    so does :class:`elmcfg.proof.Child`.
 
     Args:
         config: A valid config.

@@ -142,7 +142,8 @@ class Draft:
         attention = 2 * (sum(self.heads) + sum(self.kv_heads)) * h * d
         ffn = (3 if self.get("ffn_with_glu") else 2) * sum(self.ffn_widths) * d
         tables = 1 if self.get("share_input_output_layers") else 2
-        return tables * vocabulary * d + attention + ffn
+        total: int = tables * vocabulary * d + attention + ffn
+        return total
 
     @cached_property
     def cache_bytes(self) -> int | None:
@@ -150,4 +151,5 @@ class Draft:
         context, h = self.get("max_context_length"), self.values.get("head_dim")
         if context is None or h is None or self.kv_heads is None:
             return None
-        return 2 * sum(self.kv_heads) * h * _CACHE_DTYPE_BYTES * context
+        per_token: int = 2 * sum(self.kv_heads) * h * _CACHE_DTYPE_BYTES
+        return per_token * context
