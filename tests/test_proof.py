@@ -161,7 +161,10 @@ def test_checks_are_chosen_and_skipped_by_name() -> None:
         ({"skip": ["xyzzy"]}, "unknown check 'xyzzy'; choose from parameters, shapes, forward"),
         ({"check": ["forward"], "shapes_only": True}, "no check is left to run"),
         ({"skip": NAMES}, "no check is left to run"),
-        ({"dtype": "float8"}, "unknown dtype 'float8'; choose from float32, bfloat16, float16"),
+        (
+            {"dtype": "float8"},
+            "unknown dtype 'float8'; choose from auto, float32, bfloat16, float16",
+        ),
         ({"seq_len": 41}, r"seq_len must be 1 to max_context_length \(40\), got 41"),
         ({"seq_len": 0}, r"seq_len must be 1 to max_context_length \(40\), got 0"),
         ({"seq_len": 31, "rope": 30}, r"seq_len must be 1 to rope_max_length \(30\), got 31"),

@@ -97,8 +97,8 @@ def command(
     It must have the tensors of the released checkpoints, compute what the papers' formulas say,
     and give the same in pieces, in batches, from disk and in other dtypes; --list-checks lists
     all that is looked at. The proof runs in a process of its own: a crash, a hang or too much
-    memory there is a failed check. Memory is estimated first: the largest proof that fits is chosen,
-    with the reason, and a model that cannot even run is refused before it is built.
+    memory there is a failed check. Memory is estimated first: the largest proof that fits is
+    chosen, with the reason, and a model that cannot even run is refused before it is built.
 
     Several configs, or a folder of them, are proven side by side, with one row each.
 
