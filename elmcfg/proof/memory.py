@@ -43,8 +43,8 @@ all of it has run. In float32, whose attention is several operations there, that
     192 MiB              for "generation" at least, in every dtype: the copy that measures bandwidth
 
 More batches may wait, depending on how fast Python writes them down: without a limit the same
-gradients took twice the memory once their kernels had been compiled. Hence :func:`kept_to`. Peaks on
-an H100, MLX 0.32.4, were within 7 % of this, and of the 270M model's first run 13 % below it.
+gradients took twice the memory once their kernels had been compiled. Hence :func:`kept_to`. Peaks
+on an H100, MLX 0.32.4, were within 7 % of this, and of the 270M model's first run 13 % below it.
 """
 
 from __future__ import annotations
