@@ -151,5 +151,5 @@ class Draft:
         context, h = self.get("max_context_length"), self.values.get("head_dim")
         if context is None or h is None or self.kv_heads is None:
             return None
-        per_token: int = 2 * sum(self.kv_heads) * h * _CACHE_DTYPE_BYTES
-        return per_token * context
+        total: int = 2 * sum(self.kv_heads) * h * _CACHE_DTYPE_BYTES * context
+        return total
