@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from elmcfg.geometry import make_divisible
+from elmcfg.geometry import make_divisible, shortest_multiplier
 from elmcfg.search.budgets import Bound, Goal, Linear, Shape
 from elmcfg.search.engine import TOO_LARGE, Best, Design, Result, Table
 from elmcfg.search.halves import Floats, Integers, Sums
@@ -348,18 +348,9 @@ def _read(model: _Model, solved: Any) -> tuple[float, Design]:
         )
     )
     step = s.head_dim * s.queries_per_kv_head
-    qkv = tuple(multiplier(k * step, s.model_dim, step) for k in heads)
-    ffn = tuple(multiplier(u * s.divisor, s.model_dim, s.divisor) for u in units)
+    qkv = tuple(shortest_multiplier(k * step, s.model_dim, step) for k in heads)
+    ffn = tuple(shortest_multiplier(u * s.divisor, s.model_dim, s.divisor) for u in units)
     return difference, Design(s, qkv, ffn, sum(heads), sum(units), difference)
-
-
-def multiplier(width: int, model_dim: int, divisor: int) -> float:
-    """The multiplier with the fewest decimals, at least two, that is rounded to a width."""
-    for decimals in range(2, 16):
-        rounded = round(width / model_dim, decimals)
-        if rounded > 0 and make_divisible(model_dim * rounded, divisor) == width:
-            return rounded
-    return width / model_dim
 
 
 def explain(question: Question, *, time_limit: float = TIME_LIMIT) -> tuple[Relaxation, ...]:
