@@ -50,6 +50,10 @@ class Design:
     ffn_units: int
     difference: float
 
+    def cost(self, quantity: Quantity, conditions: Conditions) -> Fraction:
+        """One of its costs, in the quantity's unit."""
+        return quantity.value(self.shape, conditions, self.kv_heads, self.ffn_units)
+
 
 class Half(Protocol):
     """What a table needs to know of one half."""

@@ -366,8 +366,7 @@ def explain(question: Question, *, time_limit: float = TIME_LIMIT) -> tuple[Rela
             designs = search(kept, goal, time_limit=time_limit).designs
             if not designs:
                 return None, None
-            d = designs[0]
-            return d, bound.quantity.value(d.shape, conditions, d.kv_heads, d.ffn_units)
+            return designs[0], designs[0].cost(bound.quantity, conditions)
 
         ends = [
             Table(of.shape, of.heads, of.units, 0.0).between(bound.quantity, conditions)

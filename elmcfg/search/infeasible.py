@@ -98,7 +98,5 @@ def _relaxation(
     impossible: bool,
 ) -> Relaxation:
     nearest = next(iter(best.ranked(1)), None)
-    value = None
-    if nearest is not None:
-        value = bound.quantity.value(nearest.shape, conditions, nearest.kv_heads, nearest.ffn_units)
+    value = None if nearest is None else nearest.cost(bound.quantity, conditions)
     return Relaxation(bound, *reached, impossible, nearest, value)

@@ -67,6 +67,13 @@ class Front:
     counts: tuple[int, ...]
     result: Result
 
+    @property
+    def ways(self) -> str:
+        """Which way each cost counts as better: ``most params, least kv-cache``."""
+        return ", ".join(
+            f"{'most' if a.sense > 0 else 'least'} {a.quantity.name}" for a in self.axes
+        )
+
 
 @dataclass
 class _Points:
@@ -279,15 +286,7 @@ def spread(found: Front, conditions: Conditions, count: int) -> list[Design]:
     designs = found.designs
     if len(designs) <= count:
         return list(designs)
-    costs = np.array(
-        [
-            [
-                float(a.quantity.value(d.shape, conditions, d.kv_heads, d.ffn_units))
-                for a in found.axes
-            ]
-            for d in designs
-        ]
-    )
+    costs = np.array([[float(d.cost(a.quantity, conditions)) for a in found.axes] for d in designs])
     ranges = np.ptp(costs, axis=0)
     costs = (costs - costs.min(axis=0)) / np.where(ranges > 0, ranges, 1)
     taken = [0]
