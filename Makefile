@@ -57,11 +57,13 @@ wheel-test: $(AWAY) ## run the tests against the wheel, in a fresh environment
 		--constraint constraints.txt "elmcfg[$(EXTRA)] @ file://$$wheel" --group test
 	cd $(AWAY) && ../wheel/bin/python -m pytest $(TESTS)
 
+# From pyproject.toml itself: dependencies of the wheel would not be direct ones to the resolver.
 test-oldest: $(AWAY) ## run the tests with the oldest dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear build/oldest
 	build/oldest/bin/python -m pip install --quiet uv
-	wheel=$$(echo $$PWD/dist/*.whl) && cd $(AWAY) && ../oldest/bin/uv pip install --quiet \
-		--python ../oldest --resolution lowest-direct "elmcfg[$(EXTRA)] @ file://$$wheel" --group test
+	cd $(AWAY) && ../oldest/bin/uv pip install --quiet --python ../oldest \
+		--resolution lowest-direct -r pyproject.toml --extra $(EXTRA) --group test
+	build/oldest/bin/uv pip install --quiet --python build/oldest --no-deps dist/*.whl
 	cd $(AWAY) && ../oldest/bin/python -m pytest $(TESTS)
 
 EDITORS := build/editors

@@ -30,6 +30,7 @@ from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal, Shape
 from elmcfg.search.engine import search
 from elmcfg.search.evaluate import Designs, sums
 from elmcfg.search.pareto import axes, front
+from elmcfg.search.question import Question
 from elmcfg.search.space import load_space
 
 TARGET = 271_527_168
@@ -54,8 +55,9 @@ def row(name: str, seconds: float, found: str) -> None:
 def exact() -> tuple[float, int]:
     wide = load_space("wide")
     bound = Bound(PARAMS, TARGET * Fraction(995, 1000), TARGET * Fraction(1005, 1000))
-    result = search(wide, [bound], Goal(KV), conditions=PER_TOKEN)
-    seconds = best_of(lambda: search(wide, [bound], Goal(KV), conditions=PER_TOKEN))
+    question = Question(space=wide, bounds=(bound,), conditions=PER_TOKEN)
+    result = search(question, Goal(KV))
+    seconds = best_of(lambda: search(question, Goal(KV)))
     design = result.designs[0]
     found = int(KV.value(design.shape, PER_TOKEN, design.kv_heads, design.ffn_units))
     unit = 1 if sys.platform == "darwin" else 1024
@@ -63,7 +65,7 @@ def exact() -> tuple[float, int]:
     row("elmcfg, exact", seconds, f"{found:6,} bytes/token  peak {memory:,.0f} MiB")
     print(f"{'':24}{result.examined:,} designs, {result.feasible:,} fit")
     started = time.perf_counter()
-    trade_offs = front(wide, axes("params,kv-cache"), conditions=PER_TOKEN)
+    trade_offs = front(Question(space=wide, conditions=PER_TOKEN), axes("params,kv-cache"))
     took = time.perf_counter() - started
     row("elmcfg, whole front", took, f"{len(trade_offs.designs):,} trade-offs of params and KV")
     return seconds, found

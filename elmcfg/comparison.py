@@ -18,15 +18,14 @@ from typing import Any
 from elmcfg.diagnostics import Loc, Violation
 from elmcfg.formats import mlx_quantized
 from elmcfg.formats.mlx_quantized import Packed
-from elmcfg.formats.safetensors import CheckpointError, Entry, read_headers
+from elmcfg.formats.safetensors import DTYPES, CheckpointError, Entry, read_headers
 from elmcfg.geometry import Geometry, LayerShape
-from elmcfg.roundings import ffn_line
 from elmcfg.rules.draft import Draft
 from elmcfg.rules.wording import count, number, others
+from elmcfg.straight_lines import ffn_line
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 _EMBEDDING = "transformer.token_embeddings.weight"
 _FIRST = "transformer.layers.0."
 _LAYER = re.compile(r"transformer\.layers\.(\d{1,6})\.")
@@ -264,11 +263,11 @@ def _dtypes(draft: Draft, tensors: Mapping[str, Entry]) -> Iterator[Violation]:
     other = {
         name: tensor.dtype
         for name, tensor in tensors.items()
-        if name not in packed and _DTYPES.get(tensor.dtype) != wanted
+        if name not in packed and DTYPES.get(tensor.dtype) != wanted
     }
     if not other:
         return
-    names = " and ".join(sorted({_DTYPES.get(dtype, dtype) for dtype in other.values()}))
+    names = " and ".join(sorted({DTYPES.get(dtype, dtype) for dtype in other.values()}))
     total = len(tensors) - len(packed & tensors.keys())
     yield Violation(
         "ELM605",

@@ -87,6 +87,24 @@ def ffn_dim(multiplier: float, model_dim: int, divisor: int) -> int:
     return make_divisible(model_dim * multiplier, divisor)
 
 
+def shortest_multiplier(width: int, model_dim: int, divisor: int) -> float:
+    """What a width is of ``model_dim``, in the fewest decimals (at least two) that still give it.
+
+    Args:
+        width: In channels.
+        model_dim: In channels.
+        divisor: What widths are multiples of, in channels.
+
+    Returns:
+        Of a width that no multiplier gives, the ratio as it is.
+    """
+    for decimals in range(2, 16):
+        short = round(width / model_dim, decimals)
+        if short > 0 and make_divisible(model_dim * short, divisor) == width:
+            return short
+    return width / model_dim
+
+
 @dataclass(frozen=True, slots=True)
 class LayerShape:
     """The final integers of one layer, with the multipliers that asked for them.

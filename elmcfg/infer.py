@@ -10,7 +10,6 @@ recipe is given back as it was.
 
 from __future__ import annotations
 
-import bisect
 import functools
 import itertools
 import math
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from elmcfg import schedule
 from elmcfg.geometry import ffn_dim, geometry, query_heads
+from elmcfg.straight_lines import LARGEST, hundredths
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -29,7 +29,6 @@ _GRIDS = (50, 25, 10, 5, 1)
 _MOST_POINTS = 5
 # Time is bounded by tries times layers; a list that no recipe explains would use all of it.
 _MOST_WORK = 400_000
-_LARGEST = 100_000
 _FRAMED_SLOPE = 200
 _MOST_ANCHORS = 48
 
@@ -263,7 +262,7 @@ def _candidates(
         frames += [next((v for g in _GRIDS for v in _multiples(stretches[0], g)), None)]
     for frame in frames:
         # A frame hides the ends, which may then be anything.
-        open_ends = [(1, _LARGEST), *stretches[1:-1], (1, _LARGEST)]
+        open_ends = [(1, LARGEST), *stretches[1:-1], (1, LARGEST)]
         seen = stretches if frame is None else open_ends
         shown = None if frame is None else frame / 100
         near = stretches[0] if frame is None else _around(stretches[1])
@@ -287,11 +286,8 @@ _Stretch = tuple[int, int]
 
 
 def _stretch(width: int, of: Callable[[float], int]) -> _Stretch:
-    """The hundredths that give a width."""
-    hundredths = range(1, _LARGEST)
-    least = bisect.bisect_left(hundredths, width, key=lambda v: of(v / 100))
-    end = bisect.bisect_right(hundredths, width, lo=least, key=lambda v: of(v / 100))
-    return least + 1, end
+    found = hundredths(width, of)
+    return found.start, found.stop - 1
 
 
 def _common(stretches: Sequence[_Stretch]) -> _Stretch:
@@ -308,7 +304,7 @@ def _multiples(stretch: _Stretch, grid: int) -> range:
 
 def _other_end(stretches: Sequence[_Stretch], start: int, value: int, end: int) -> _Stretch:
     """Where a line from ``value`` at one layer may end, to pass through the layers' stretches."""
-    least, most = 1.0, float(_LARGEST)
+    least, most = 1.0, float(LARGEST)
     step = 1 if end > start else -1
     for layer in range(start + step, end + step, step):
         share = (layer - start) / (end - start)

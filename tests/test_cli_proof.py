@@ -26,9 +26,10 @@ TINY = (ROOT / "variants/tiny.yaml").read_text()
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--timeout", "0"], "'0' is not a positive amount such as 90s or 10min"),
-        (["--timeout", "soon"], "'soon' is not a positive amount"),
-        (["--max-memory", "8 parsecs"], "is not a positive amount such as 8GiB or 500MB"),
+        (["--timeout", "0"], "'0' is not a positive time such as 90s, 10min or 1h"),
+        (["--timeout", "soon"], "'soon' is not an amount such as 90s"),
+        (["--max-memory", "8 parsecs"], "unknown unit 'parsecs'; use kB, MB"),
+        (["--max-memory", "0"], "'0' is not a positive amount such as 8GiB or 500MB"),
         (["--seq-len", "257"], "seq_len must be 1 to max_context_length (256), got 257"),
         (["--check", "xyzzy"], "unknown check 'xyzzy'; choose from parameters"),
         (["--shapes-only", "--check", "cache"], "no check is left to run"),
@@ -49,20 +50,20 @@ def test_no_config(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5min", 90), ("2h", 7200)]
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5min", 90), ("2h", 7200), ("1d", 86_400)]
 )
 def test_times(text: str, seconds: float) -> None:
-    from elmcfg.cli.quantities import SECONDS
+    from elmcfg.cli.parameters import TIME
 
-    assert SECONDS.convert(text, None, None) == seconds
+    assert TIME.convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("1024", 1024), ("8GiB", 8 * 2**30), ("500 MB", 500 * 10**6), ("1.5g", 1.5 * 2**30)],
+    [("1024", 1024), ("8GiB", 8 * 2**30), ("500 MB", 500 * 10**6), ("1.5g", 1_500_000_000)],
 )
 def test_sizes(text: str, count: float) -> None:
-    from elmcfg.cli.quantities import BYTES
+    from elmcfg.cli.parameters import BYTES
 
     assert BYTES.convert(text, None, None) == count
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmcfg.config import Config
-from elmcfg.geometry import geometry, make_divisible, query_heads
+from elmcfg.geometry import ffn_dim, geometry, make_divisible, query_heads, shortest_multiplier
 from elmcfg.strategies import configs
 
 divisors = st.integers(1, 2048)
@@ -37,6 +37,22 @@ def test_make_divisible_never_loses_over_ten_percent(value: float, divisor: int)
 @given(st.integers(1, 5000), divisors)
 def test_make_divisible_keeps_multiples(count: int, divisor: int) -> None:
     assert make_divisible(count * divisor, divisor) == count * divisor
+
+
+@given(st.integers(1, 200), st.integers(1, 8192), divisors)
+def test_the_shortest_multiplier_gives_the_width(count: int, model_dim: int, divisor: int) -> None:
+    width = count * divisor
+    multiplier = shortest_multiplier(width, model_dim, divisor)
+    assert ffn_dim(multiplier, model_dim, divisor) == width
+
+
+def test_the_shortest_multipliers_of_a_released_model() -> None:
+    released = [0.5, 0.73, 0.97, 1.2, 1.43, 1.67, 1.9, 2.13]  # OpenELM-270M, the first half
+    widths = [768, 1024, 1280, 1536, 1792, 2048, 2560, 2816]
+    shortest = [shortest_multiplier(width, 1280, 256) for width in widths]
+    # Each is the ratio itself, in two decimals, which is rounded to the same width.
+    assert shortest == [0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 2.0, 2.2]
+    assert [ffn_dim(m, 1280, 256) for m in released] == widths
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import elmcfg
 PACKAGE = Path(elmcfg.__file__).parent
 
 # Which rooms a room may import, besides itself; CONTRIBUTING.md says why.
-PURE = {"diagnostics", "codes", "schedule", "geometry", "roundings", "rules", "invariants"}
-PURE |= {"config", "costs", "layers"}
+PURE = {"diagnostics", "codes", "schedule", "geometry", "roundings", "straight_lines", "rules"}
+PURE |= {"invariants", "config", "costs", "layers"}
 READING = {"document", "sources", "quick", "findings", "linter"}
 CHECKING = {"codes", "cores", "diagnostics", "document", "sources", "linter", "settings"}
 MAY_IMPORT = {
@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "schedule": set(),
     "geometry": {"schedule"},
     "roundings": {"geometry", "schedule"},
-    "rules": {"diagnostics", "geometry", "roundings", "schedule"},
+    "straight_lines": {"geometry", "schedule"},
+    "rules": {"diagnostics", "geometry", "roundings", "schedule", "straight_lines"},
     "invariants": {"diagnostics", "rules"},
     "config": {"geometry", "invariants", "schedule"},
     "layers": {"config"},
@@ -42,8 +43,9 @@ MAY_IMPORT = {
         "roundings",
         "schedule",
         "rules",
+        "straight_lines",
     },
-    "comparison": {"diagnostics", "formats", "geometry", "roundings", "rules"},
+    "comparison": {"diagnostics", "formats", "geometry", "rules", "straight_lines"},
     "quick": {"diagnostics", "invariants", "rules", "sources"},
     "findings": PURE,
     "linter": PURE | READING | {"comparison", "portability"},
@@ -53,7 +55,7 @@ MAY_IMPORT = {
     "units": set(),
     "hardware": {"units"},
     "profiles": {"schedule"},
-    "infer": {"geometry", "schedule"},
+    "infer": {"geometry", "schedule", "straight_lines"},
     "differences": {"config", "costs", "geometry"},
     "scaling": PURE | {"findings", "profiles"},
     "search": PURE | {"document", "infer", "profiles", "scaling", "units"},
@@ -68,8 +70,8 @@ MAY_IMPORT = {
         "infer",
         "model",
         "portability",
-        "roundings",
         "schedule",
+        "straight_lines",
     },
     "strategies": {"config", "schedule"},
     "backend": set(),

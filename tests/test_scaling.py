@@ -118,6 +118,7 @@ def test_designs_of_a_search_have_as_many_parameters_in_mlx() -> None:
     from elmcfg.search.budgets import QUANTITIES, Conditions
     from elmcfg.search.engine import search
     from elmcfg.search.problem import config_of, costs_of
+    from elmcfg.search.question import Question
     from elmcfg.search.space import make_space
 
     space = make_space(
@@ -133,7 +134,7 @@ def test_designs_of_a_search_have_as_many_parameters_in_mlx() -> None:
     )
     keys = {"vocab_size": 300, "share_input_output_layers": False}
     assumed = Conditions(vocab_size=300, share_input_output_layers=False)
-    result = search(space, conditions=assumed, candidates=6)
+    result = search(Question(space=space, conditions=assumed), candidates=6)
     assert len(result.designs) == 6
     for design in result.designs:
         config = config_of(design, space.schedule, keys)

@@ -21,6 +21,7 @@ from elmcfg.search.engine import Design, Result, search
 from elmcfg.search.evaluate import Designs, sums
 from elmcfg.search.halves import expand, widths
 from elmcfg.search.infeasible import explain
+from elmcfg.search.question import Question
 from elmcfg.search.reference import RELEASED
 from elmcfg.search.space import Space, load_space, make_space
 
@@ -149,7 +150,8 @@ def test_search_agrees_with_looking_at_every_design(
     space, bounds, goal = problem
     designs = list(every_design(space))
     fitting = [d for d in designs if all(b.holds(value(b.quantity, d)) for b in bounds)]
-    result = search(space, bounds, goal, conditions=CONDITIONS, candidates=3)
+    question = Question(space=space, bounds=tuple(bounds), conditions=CONDITIONS)
+    result = search(question, goal, candidates=3)
 
     assert result.examined == space.size == len(designs)
     assert result.feasible == len(fitting)
@@ -176,7 +178,8 @@ def test_explanations_agree_with_looking_at_every_design(
 ) -> None:
     space, bounds, _ = problem
     designs = list(every_design(space))
-    for relaxation in explain(space, bounds, conditions=CONDITIONS):
+    question = Question(space=space, bounds=tuple(bounds), conditions=CONDITIONS)
+    for relaxation in explain(question):
         bound = relaxation.bound
         values = [value(bound.quantity, d) for d in designs]
         assert (relaxation.least, relaxation.most) == (min(values), max(values))
@@ -203,7 +206,8 @@ def wide() -> Space:
 def _wide(space: Space, *more: Bound) -> Result:
     bound = Bound(PARAMS, TARGET * Fraction(995, 1000), TARGET * Fraction(1005, 1000))
     per_token = Conditions(context_length=1)
-    return search(space, [bound, *more], Goal(KV), conditions=per_token, candidates=5)
+    question = Question(space=space, bounds=(bound, *more), conditions=per_token)
+    return search(question, Goal(KV), candidates=5)
 
 
 def test_the_wide_space_gives_the_published_counts(wide: Space) -> None:
@@ -286,8 +290,9 @@ def test_linear_forms_are_the_costs_of_the_config(name: str, context: int) -> No
 
 def test_a_cost_beyond_64_bits_is_refused(wide: Space) -> None:
     huge = Conditions(context_length=2**30, batch_size=2**30)
+    bound = Bound(QUANTITIES["memory"], Fraction(2**65))
     with pytest.raises(ValueError, match="too large"):
-        search(wide, [Bound(QUANTITIES["memory"], Fraction(2**65))], conditions=huge)
+        search(Question(space=wide, bounds=(bound,), conditions=huge))
 
 
 @given(spaces())

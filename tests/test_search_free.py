@@ -3,8 +3,10 @@
 import itertools
 import json
 import math
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +22,7 @@ import elmcfg
 from elmcfg import geometry
 from elmcfg.diagnostics import has_errors
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal, Quantity, Shape
+from elmcfg.search.question import Question
 from elmcfg.search.reference import RELEASED
 from elmcfg.search.space import Space, make_space
 
@@ -119,7 +122,8 @@ def test_the_solver_agrees_with_looking_at_every_list(data: st.DataObject) -> No
     goal = None if sense is None else Goal(QUANTITIES[data.draw(names)], sense)
     fitting = [x for x in designs if all(b.holds(value(b.quantity, x)) for b in bounds)]
 
-    result = search(space, bounds, goal, conditions=CONDITIONS)
+    question = Question(space=space, bounds=tuple(bounds), conditions=CONDITIONS)
+    result = search(question, goal)
 
     assert result.proven
     assert bool(result.designs) == bool(fitting)
@@ -188,6 +192,32 @@ def test_a_limit_that_ends_the_search_is_told(run: Run) -> None:
     some = run("scale", *large, "--time-limit", "0.5")
     assert some.code == 0
     assert "found within the time limit; none has a better" in some.err
+
+
+@needs_solver
+def test_ctrl_c_ends_the_solver_and_is_no_result() -> None:
+    arguments = ("scale", "--layers", "24", "--model-dim", "1536", "--head-dim", "32",
+                 "--free", "any", "--ffn-dim-divisor", "32", "--target-params", "300M",
+                 "--time-limit", "100000", "-q")  # fmt: skip
+    program = (
+        "import elmcfg.search.free as free\n"
+        "begin = free._Solver.minimise\n"
+        "def told(*a):\n    print('solving', flush=True)\n    return begin(*a)\n"
+        "free._Solver.minimise = told\n"
+        "from elmcfg.cli import main\nmain()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A job in the background ignores Ctrl-C, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "solving\n"
+        time.sleep(1)  # into the solver's own code
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.strip()) == (130, "", "")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from test_search import CONDITIONS, every_design, problems, value
 
 from elmcfg.search import pareto
 from elmcfg.search.budgets import QUANTITIES, Bound, Goal
+from elmcfg.search.question import Question
 from elmcfg.search.space import Space, load_space
 
 
@@ -43,7 +44,8 @@ def test_the_front_is_what_no_design_beats(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pareto, "_BATCH", batch)
         patch.setattr(pareto, "_SIEVE", 3)
-        front = pareto.front(space, axes, bounds, conditions=CONDITIONS)
+        question = Question(space=space, bounds=tuple(bounds), conditions=CONDITIONS)
+        front = pareto.front(question, axes)
     got = {
         tuple(-a.sense * value(a.quantity, d) for a in axes): n
         for d, n in zip(front.designs, front.counts, strict=True)
@@ -76,7 +78,8 @@ def test_wrong_trade_offs_are_explained(text: str, message: str) -> None:
 
 
 def test_a_spread_keeps_the_ends_and_is_spread() -> None:
-    front = pareto.front(load_space("wide"), pareto.axes("params,kv-cache"), conditions=CONDITIONS)
+    question = Question(space=load_space("wide"), conditions=CONDITIONS)
+    front = pareto.front(question, pareto.axes("params,kv-cache"))
     chosen = pareto.spread(front, CONDITIONS, 5)
     assert len(set(chosen)) == 5
     assert (chosen[0], chosen[-1]) == (front.designs[0], front.designs[-1])

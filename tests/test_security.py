@@ -24,11 +24,13 @@ READING = (
     ("diff", ".", "tiny"),
     ("build-and-run", "--shapes-only", "config.json"),
 )
-# Reports every file that is opened and every connection; what it prints is no part of the result.
+# Reports every file that is opened, every connection and every program that is started; what it
+# prints is no part of the result.
 WATCH = """
 import sys
+starting = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen")
 def watch(event, arguments):
-    if event == "open" or event.startswith("socket.") or event in ("os.system", "os.exec"):
+    if event == "open" or event.startswith("socket.") or event in starting:
         with_ = next((a for a in arguments if isinstance(a, (str, bytes))), "")
         sys.stderr.write(f"EVENT {event} {with_!r}\\n")
 sys.addaudithook(watch)
@@ -104,9 +106,19 @@ def test_nothing_outside_the_folder_is_read(folder: Path, command: tuple[str, ..
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
 def test_no_connection_is_opened(folder: Path, command: tuple[str, ...]) -> None:
-    reached = ("socket.connect", "socket.getaddrinfo", "os.system", "os.exec")
+    reached = ("socket.connect", "socket.getaddrinfo")
     events = watched(*command, folder=folder)
     assert not [event for event in events if event.split()[1] in reached]
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_no_other_program_is_started(folder: Path, command: tuple[str, ...]) -> None:
+    events = [event.split(maxsplit=2)[1:] for event in watched(*command, folder=folder)]
+    started = [program for kind, program in events if kind.startswith(("os.", "subprocess."))]
+    assert {os.path.normpath(program) for program in started} <= {
+        os.path.normpath(repr(sys.executable))
+    }
+    assert bool(started) == (command[0] == "build-and-run")
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)

@@ -22,7 +22,7 @@ from elmcfg.cli.common import (
     say,
 )
 from elmcfg.cli.many import is_many, prove_many
-from elmcfg.cli.quantities import BYTES, SECONDS
+from elmcfg.cli.parameters import BYTES, TIME
 from elmcfg.costs import DTYPE_BYTES
 from elmcfg.proof import CHECKS, Child, NotEnoughMemoryError, Options, Report
 from elmcfg.render import proof
@@ -62,7 +62,7 @@ def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 @click.option("--check", multiple=True, metavar="NAME", help="Run only this check; repeatable.")
 @click.option("--skip", multiple=True, metavar="NAME", help="Leave this check out; repeatable.")
 @click.option(
-    "--timeout", type=SECONDS, default="30min", show_default=True,
+    "--timeout", type=TIME, default="30min", show_default=True,
     help="Most time for each config; a proof that takes longer is ended and has failed.",
 )  # fmt: skip
 @click.option(
@@ -140,8 +140,6 @@ class Job:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    if given["max_memory"] is not None:
-        given["max_memory"] = int(given["max_memory"])
     try:
         return Options(**given)
     except ValueError as error:

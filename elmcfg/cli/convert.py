@@ -10,7 +10,7 @@ import click
 from elmcfg import conversion
 from elmcfg.backend import BackendError
 from elmcfg.cli.common import complete_config, config_argument, fail, note, quiet_option
-from elmcfg.cli.scale_options import Indices
+from elmcfg.cli.scale_options import INDICES
 from elmcfg.conversion.slicing import KEEP, Cut
 from elmcfg.sources import checkpoint_of
 
@@ -46,7 +46,7 @@ from elmcfg.sources import checkpoint_of
 )
 @click.option(
     "--slice-layers",
-    type=Indices(),
+    type=INDICES,
     help="Layers to keep, such as 0,2,5.  [default: spread evenly]",
 )
 @click.option(

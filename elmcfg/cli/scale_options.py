@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import click
 
 from elmcfg import units
-from elmcfg.hardware import Machine, machine
-from elmcfg.search.budgets import ALIASES, QUANTITIES, WEIGHT_BYTES
+from elmcfg.cli.parameters import Written
+from elmcfg.hardware import machine
+from elmcfg.search.budgets import QUANTITIES, WEIGHT_BYTES, quantity
 
 Function = Callable[..., None]
 
@@ -34,81 +35,38 @@ def _values(text: str, kind: type[int] | type[float]) -> Any:
     return dict(zip(("from", "to", "step"), parts, strict=False))
 
 
-class Whole(click.ParamType[Any]):
-    """``16``, or for a search ``12,16,20`` or ``8:48`` or ``8:48:4``."""
-
-    name = "N|RANGE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """An int, a list of ints, or a mapping with ``from``, ``to`` and maybe ``step``."""
-        try:
-            parts = str(value).split(",")
-            return _values(parts[0], int) if len(parts) == 1 else [_number(p, int) for p in parts]
-        except ValueError as error:
-            self.fail(f"{error}; write 16, or for a search 12,16,20 or 8:48:4", param, ctx)
+def _whole(text: str) -> Any:
+    """An int, a list of ints, or a mapping with ``from``, ``to`` and maybe ``step``."""
+    try:
+        parts = text.split(",")
+        return _values(text, int) if len(parts) == 1 else [_number(p, int) for p in parts]
+    except ValueError as error:
+        raise ValueError(f"{error}; write 16, or for a search 12,16,20 or 8:48:4") from None
 
 
-class Multipliers(click.ParamType[Any]):
-    """``0.5,1.0``, or for a search ``0.25:1:0.05,0.25:1.5:0.05``: one per control point."""
-
-    name = "NUMBERS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A list of floats and of mappings with ``from``, ``to`` and maybe ``step``."""
-        try:
-            return tuple(_values(part, float) for part in str(value).split(","))
-        except ValueError:
-            self.fail(
-                f"{value!r} is not a list of numbers such as 0.5,1.0, or for a search of ranges "
-                "such as 0.5:1:0.05",
-                param,
-                ctx,
-            )
+def _multipliers(text: str) -> tuple[Any, ...]:
+    """A float or a mapping with ``from``, ``to`` and maybe ``step`` for each control point."""
+    try:
+        return tuple(_values(part, float) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a list of numbers such as 0.5,1.0, or for a search of ranges such "
+            "as 0.5:1:0.05"
+        ) from None
 
 
-class Indices(click.ParamType[tuple[int, ...]]):
-    """``0,4,8``."""
-
-    name = "LAYERS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Ints."""
-        try:
-            return tuple(int(_number(part, int)) for part in str(value).split(","))
-        except ValueError as error:
-            self.fail(f"{error}; write layers such as 0,4,8", param, ctx)
+def _indices(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(_number(part, int)) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{error}; write layers such as 0,4,8") from None
 
 
-class Decimals(click.ParamType[int | str]):
-    """A whole number, or ``none`` for no rounding."""
-
-    name = "N|none"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        """An int, or ``none``."""
-        try:
-            return "none" if value == "none" else int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor none", param, ctx)
-
-
-class Share(click.ParamType[Fraction]):
-    """``0.5%``."""
-
-    name = "SHARE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Fraction:
-        """A fraction."""
-        try:
-            return value if isinstance(value, Fraction) else units.fraction(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def _decimals(text: str) -> int | str:
+    try:
+        return "none" if text == "none" else int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a whole number nor none") from None
 
 
 class Amount(NamedTuple):
@@ -119,51 +77,20 @@ class Amount(NamedTuple):
     text: str
 
 
-class AmountOf(click.ParamType[Amount]):
+def _amount(unit: str) -> Written[Amount]:
     """``600M``, ``48MiB``, ``2e18`` or, with ``--from``, ``60%``."""
-
-    name = "AMOUNT"
-
-    def __init__(self, unit: str) -> None:
-        self._unit = unit
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Amount:
-        """An amount."""
-        text = str(value)
-        try:
-            return Amount(units.amount(text, self._unit), text.endswith("%"), text)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    return Written(
+        "AMOUNT", lambda text: Amount(units.amount(text, unit), text.endswith("%"), text)
+    )
 
 
-class Hardware(click.ParamType[Machine]):
-    """``h100``, or ``400GB/s,14TFLOPS``."""
-
-    name = "NAME|BANDWIDTH,FLOPS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Machine:
-        """A machine."""
-        try:
-            return value if isinstance(value, Machine) else machine(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Cost(click.ParamType[str]):
-    """The name of a cost."""
-
-    name = "COST"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name without alias."""
-        name = ALIASES.get(str(value), str(value))
-        if name not in QUANTITIES:
-            self.fail(f"unknown cost {value!r}; there are {', '.join(QUANTITIES)}", param, ctx)
-        return name
+WHOLE = Written("N|RANGE", _whole)
+MULTIPLIERS = Written("NUMBERS", _multipliers)
+INDICES = Written("LAYERS", _indices)
+DECIMALS = Written("N|none", _decimals)
+SHARE = Written("SHARE", units.fraction)
+HARDWARE = Written("NAME|BANDWIDTH,FLOPS", machine)
+COST = Written("COST", lambda text: quantity(text).name)
 
 
 def _together(*decorators: Callable[[Function], Function]) -> Callable[[Function], Function]:
@@ -180,34 +107,34 @@ option = click.option
 recipe_options = _together(
     option("--from", "base", metavar="CONFIG", help="Begin with the recipe of this variant."),
     option(
-        "--select-layers", type=Indices(),
+        "--select-layers", type=INDICES,
         help="With --from: keep these layers as they are, as CoreNet prunes.",
     ),
     option("--profile", metavar="NAME", help="A named schedule; see --list-profiles."),
     option(
-        "--layers", "--num-transformer-layers", "num_transformer_layers", type=Whole(),
+        "--layers", "--num-transformer-layers", "num_transformer_layers", type=WHOLE,
         help="Number of layers.",
     ),
-    option("--model-dim", type=Whole(), help="Width of the residual stream."),
-    option("--head-dim", type=Whole(), help="Width of a head; even.  [default: 64]"),
+    option("--model-dim", type=WHOLE, help="Width of the residual stream."),
+    option("--head-dim", type=WHOLE, help="Width of a head; even.  [default: 64]"),
     option(
-        "--queries-per-kv-head", "--num-gqa-groups", "num_gqa_groups", type=Whole(),
+        "--queries-per-kv-head", "--num-gqa-groups", "num_gqa_groups", type=WHOLE,
         help="Query heads that share one KV head; 1 is multi-head attention.  [default: 4]",
     ),
     option(
-        "--qkv-multipliers", type=Multipliers(),
+        "--qkv-multipliers", type=MULTIPLIERS,
         help="Query width over model_dim: control points from the first to the last layer.  "
         "[default: 0.5,1.0]",
     ),
     option(
-        "--ffn-multipliers", type=Multipliers(),
+        "--ffn-multipliers", type=MULTIPLIERS,
         help="Feed-forward width over model_dim, likewise.  [default: 0.5,4.0]",
     ),
     option(
-        "--ffn-dim-divisor", type=Whole(),
+        "--ffn-dim-divisor", type=WHOLE,
         help="Feed-forward widths are multiples of this.  [default: 256]",
     ),
-    option("--decimals", type=Decimals(), help="Rounding of the multipliers.  [default: 2]"),
+    option("--decimals", type=DECIMALS, help="Rounding of the multipliers.  [default: 2]"),
     option(
         "--frame-qkv-multiplier", type=float,
         help="Force the first and last QKV multiplier to this.",
@@ -245,25 +172,25 @@ _SHOWN = {"target_params", "min_params", "max_params", "max_kv_cache"}
 
 def limit_options(function: Function) -> Function:
     """``--target-COST``, ``--min-COST`` and ``--max-COST`` of every cost that can be bounded."""
-    for quantity in reversed(list(QUANTITIES.values())):
-        if quantity.name in ("layers", "model-dim"):
+    for cost in reversed(list(QUANTITIES.values())):
+        if cost.name in ("layers", "model-dim"):
             continue  # they have ranges of their own
         for kind in ("max", "min", "target"):
-            name = f"{kind}_{quantity.name.replace('-', '_')}"
+            name = f"{kind}_{cost.name.replace('-', '_')}"
             summary = {"max": "At most", "min": "At least", "target": "About"}[kind]
             function = option(
-                f"--{kind}-{quantity.name}",
+                f"--{kind}-{cost.name}",
                 name,
-                type=AmountOf(quantity.unit),
+                type=_amount(cost.unit),
                 hidden=name not in _SHOWN,
-                help=f"{summary} this much: {quantity.summary}.",
+                help=f"{summary} this much: {cost.summary}.",
             )(function)
     return function
 
 
 search_options = _together(
     limit_options,
-    option("--tolerance", type=Share(), default="0.1%", show_default=True, help="Of the targets."),
+    option("--tolerance", type=SHARE, default="0.1%", show_default=True, help="Of the targets."),
     option(
         "--context-length", type=click.IntRange(min=1, max=2**30),
         help="Tokens in the KV cache.  [default: max_context_length]",
@@ -273,7 +200,7 @@ search_options = _together(
            show_default=True, help="Type of its numbers."),
     option("--weight-dtype", type=click.Choice(list(WEIGHT_BYTES)),
            help="Type or quantization of the weights.  [default: torch_dtype]"),
-    option("--training-tokens", type=AmountOf("tokens"), help="Tokens that training-flops counts."),
+    option("--training-tokens", type=_amount("tokens"), help="Tokens that training-flops counts."),
     option("--multiple-of", type=click.IntRange(min=1), default=1,
            help="Every width of every layer is a multiple of this."),
     option("--space", metavar="NAME|FILE", help="What to search.  [default: default]"),
@@ -281,15 +208,15 @@ search_options = _together(
            help="Every layer's widths chosen on their own, in any or a given order."),
     option("--time-limit", type=click.FloatRange(min=0, min_open=True),
            help="Of a free search, in seconds of the solver's work.  [default: 60]"),
-    option("--minimize", type=Cost(), help="Best is the least of this cost."),
-    option("--maximize", type=Cost(), help="Best is the most of this cost."),
+    option("--minimize", type=COST, help="Best is the least of this cost."),
+    option("--maximize", type=COST, help="Best is the most of this cost."),
     option("--like", metavar="CONFIG",
            help="Between equals the most like this one.  [default: the released models]"),
     option("--pareto", metavar="COST,COST", help="All trade-offs between two or three costs."),
     option("--count", type=click.IntRange(1, 1000), help="How many designs to give."),
     option("--plot", type=click.Path(path_type=Path, dir_okay=False),
            help="Draw the front (.svg, .png or .pdf)."),
-    option("--hardware", type=Hardware(),
+    option("--hardware", type=HARDWARE,
            help="Bound the times of prefill and decode on this machine."),
 )  # fmt: skip
 

@@ -109,14 +109,7 @@ def _pareto(
     axes = pareto.axes(given["pareto"])
     if "plot" in given:
         plots.check(given["plot"], force)
-    front = pareto.front(
-        task.space,
-        axes,
-        task.bounds,
-        conditions=task.conditions,
-        reference=task.reference,
-        rule=task.rule,
-    )
+    front = pareto.front(task, axes)
     result = front.result
     if not front.designs:
         _nothing_fits(task, result, format_)

@@ -17,7 +17,7 @@ from elmcfg.cli.common import (
     say,
     width,
 )
-from elmcfg.cli.scale_options import Hardware
+from elmcfg.cli.scale_options import HARDWARE
 from elmcfg.config import Config
 from elmcfg.costs import Cost, cost
 from elmcfg.geometry import geometry
@@ -43,7 +43,7 @@ def _list_hardware(ctx: click.Context, param: click.Parameter, value: bool) -> N
 )
 @click.option(
     "--hardware",
-    type=Hardware(),
+    type=HARDWARE,
     help="Bound the times of prefill and decode on this machine, such as h100 or 400GB/s,14TFLOPS.",
 )
 @click.option(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from elmcfg.geometry import geometry
 from elmcfg.infer import Exactness, Fit, infer
-from elmcfg.roundings import Line, ffn_line, heads_line
 from elmcfg.schedule import RELEASED_DECIMALS
+from elmcfg.straight_lines import Line, ffn_line, heads_line
 
 if TYPE_CHECKING:
     from elmcfg.config import Config

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+DTYPES = {ours: theirs for theirs, ours in safetensors.DTYPES.items()}
 """Names of dtypes in a config, and in the files."""
 
 _NUMPY: dict[str, np.dtype[Any]] = {

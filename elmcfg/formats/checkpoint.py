@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from elmcfg.formats import gguf, mlx_quantized, safetensors
-from elmcfg.formats.safetensors import CheckpointError
-from elmcfg.geometry import ffn_dim
+from elmcfg.formats.safetensors import DTYPES, CheckpointError
+from elmcfg.geometry import ffn_dim, shortest_multiplier
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _EMBEDDING = "transformer.token_embeddings.weight"
 _LAYER = re.compile(r"transformer\.layers\.(0|[1-9]\d{0,5})\.")
 _USUAL_DIVISOR = 256
@@ -61,9 +60,9 @@ def read(path: Path) -> Reading:
     values, assumed = from_shapes(
         mlx_quantized.shapes(entries, mlx_quantized.packed(entries)), path
     )
-    dtypes = Counter(entry.dtype for entry in entries.values() if entry.dtype in _DTYPES)
+    dtypes = Counter(entry.dtype for entry in entries.values() if entry.dtype in DTYPES)
     if len(dtypes) > 0:
-        values["torch_dtype"] = _DTYPES[dtypes.most_common(1)[0][0]]
+        values["torch_dtype"] = DTYPES[dtypes.most_common(1)[0][0]]
     return Reading(values, (*_ASSUMED_OF_WEIGHTS, *assumed))
 
 
@@ -100,7 +99,7 @@ def from_shapes(shapes: Shapes, path: Path) -> tuple[dict[str, Any], tuple[str, 
         "vocab_size": vocab,
         "num_query_heads": [q // h for q, _, _, _ in wide],
         "num_kv_heads": [kv // h for _, kv, _, _ in wide],
-        "ffn_multipliers": [_multiplier(f, d, divisor) for f in ffn],
+        "ffn_multipliers": [shortest_multiplier(f, d, divisor) for f in ffn],
         "ffn_dim_divisor": divisor,
         "ffn_with_glu": gated == {True},
         "normalize_qk_projections": normed,
@@ -170,15 +169,6 @@ def _widths(shapes: Shapes, index: int, path: Path) -> tuple[int, int, int, int]
     return q, (rows - q) // 2, f, hidden
 
 
-def _multiplier(width: int, model_dim: int, divisor: int) -> float:
-    """The shortest multiplier that makes this width."""
-    for decimals in (2, 3, 4, 6):
-        short = round(width / model_dim, decimals)
-        if short > 0 and ffn_dim(short, model_dim, divisor) == width:
-            return short
-    return width / model_dim
-
-
 def _of_gguf(path: Path) -> Reading:
     header = gguf.read_header(path)
     said = header.metadata
@@ -204,8 +194,8 @@ def _of_gguf(path: Path) -> Reading:
         values["name"] = said["general.name"]
     dtypes = Counter(e.dtype for e in header.tensors.values() if len(e.shape) == 2)
     common = dtypes.most_common(1)[0][0]
-    if common in _DTYPES:
-        values["torch_dtype"] = _DTYPES[common]
+    if common in DTYPES:
+        values["torch_dtype"] = DTYPES[common]
         return Reading(values, assumed)
     return Reading(values, (*assumed, "torch_dtype"))
 

@@ -25,6 +25,9 @@ DTYPE_BYTES = {
 }  # fmt: skip
 """Bytes of one value, by the format's own names of dtypes."""
 
+DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""What a config calls the dtypes of its weights, by the names in safetensors and GGUF."""
+
 MAX_HEADER_BYTES = 12 * 2**20
 """Longest header that is read: one of 10,000 layers has 8.6 MB. The format's own limit is 100 MB,
 which as values would take a gigabyte of memory."""

@@ -19,7 +19,7 @@ from elmcfg.portability.verdict import (
     RefusesError,
     Values,
 )
-from elmcfg.roundings import Line, ffn_line, heads_line
+from elmcfg.straight_lines import Line, ffn_line, heads_line
 
 
 def read(values: Values) -> Built:

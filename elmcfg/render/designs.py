@@ -39,7 +39,8 @@ def numbers(costs: Mapping[str, Fraction]) -> dict[str, int | float]:
 
 
 def _points(points: Sequence[float]) -> str:
-    return ",".join(f"{p:g}" for p in points)
+    # In full: as flags of a command they must make the same design.
+    return ",".join(str(p).removesuffix(".0") for p in points)
 
 
 def table(designs: Sequence[Design], assumed: Conditions, names: Sequence[str]) -> str:
@@ -132,11 +133,10 @@ def summary(space: str | None, result: Result, goal: Goal | None) -> str:
 def front_summary(space: str | None, front: Front) -> str:
     """What was searched, and which way each cost counts as better."""
     result = front.result
-    ways = ", ".join(f"{'most' if a.sense > 0 else 'least'} {a.quantity.name}" for a in front.axes)
     return (
         f"{result.examined:,} designs of the space {space or 'given by flags'} examined, "
         f"{result.feasible:,} fit ({result.seconds:.2f} s); {len(front.designs):,} trade-offs "
-        f"({ways}), had by {sum(front.counts):,} designs"
+        f"({front.ways}), had by {sum(front.counts):,} designs"
     )
 
 

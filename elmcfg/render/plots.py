@@ -5,12 +5,11 @@ Colours are those of Okabe and Ito (2008), which people with colour blindness ca
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elmcfg.document import new_file
 from elmcfg.search.budgets import Conditions, Quantity
 
 if TYPE_CHECKING:
@@ -57,19 +56,11 @@ def save(draw: Callable[[], Figure], path: Path, overwrite: bool) -> None:
     except ImportError as error:
         raise PlotError("pictures need matplotlib: pip install 'elmcfg[plot]'") from error
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-        os.close(handle)
-        try:
+        with new_file(path, overwrite=overwrite) as temporary:
             # Without a date, and with fixed ids, the same picture is the same file.
             kind = path.suffix.lower()[1:]
             dateless = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
             figure.savefig(temporary, format=kind, dpi=160, metadata=dateless)
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(temporary).chmod(0o666 & ~umask)
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
     except OSError as error:
         raise PlotError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -147,13 +138,7 @@ def front(found: Front, conditions: Conditions, known: Sequence[tuple[str, Geome
         return [value / factor for value, (factor, _) in zip(values, scales, strict=True)]
 
     designs = [
-        point(
-            [
-                float(a.quantity.value(d.shape, conditions, d.kv_heads, d.ffn_units))
-                for a in found.axes
-            ]
-        )
-        for d in found.designs
+        point([float(d.cost(a.quantity, conditions)) for a in found.axes]) for d in found.designs
     ]
     xs, ys, *rest = (list(column) for column in zip(*designs, strict=True))
     if rest:
@@ -168,8 +153,9 @@ def front(found: Front, conditions: Conditions, known: Sequence[tuple[str, Geome
             axes.plot(x, y, "D", color=_COLOURS[1], markersize=5)
             axes.annotate(name, (x, y), (5, 5), textcoords="offset points", fontsize=8)
     axes.set(xlabel=scales[0][1], ylabel=scales[1][1])
-    ways = ", ".join(f"{'most' if a.sense > 0 else 'least'} {a.quantity.name}" for a in found.axes)
     context = f"context {conditions.context_length:,}"
-    axes.set_title(f"{len(found.designs):,} trade-offs: {ways} ({context})", fontsize=9, loc="left")
+    axes.set_title(
+        f"{len(found.designs):,} trade-offs: {found.ways} ({context})", fontsize=9, loc="left"
+    )
     _plain(axes)
     return figure

@@ -68,7 +68,8 @@ def check(draft: Draft) -> Iterator[Violation]:
 def _explanation(draft: Draft) -> str:
     """What would give the list as it stands: another rounding, another recipe, or nothing."""
     # Imported here: only a file with this fault needs it.
-    from elmcfg.roundings import heads_line, rounding_of_heads
+    from elmcfg.roundings import rounding_of_heads
+    from elmcfg.straight_lines import heads_line
 
     values = draft.values
     heads, points = values["num_query_heads"], values["qkv_multipliers"]

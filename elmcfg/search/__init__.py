@@ -2,6 +2,7 @@
 
     Space   what is searched: ranges of depth, width, heads and schedules (``space``)
     Bound   what a design must keep to, and what is best (``budgets``)
+    Question  the three together: what every search is asked (``question``)
     halves  every schedule of one half (attention or feed-forward), as integers (``halves``)
     search  the two halves met in the middle: optimum, counts, candidates (``engine``)
     free    every layer's widths on their own: a solver's optimum (``free``)

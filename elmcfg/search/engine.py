@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +20,7 @@ import numpy as np
 
 from elmcfg.search.budgets import Bound, Conditions, Goal, Linear, Quantity, Shape
 from elmcfg.search.halves import Floats, Integers, Schedules, Sums
+from elmcfg.search.question import Question
 from elmcfg.search.reference import RELEASED, Reference, of_schedules
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**62
 TOO_LARGE = "the figures are too large: take a shorter context or a smaller batch"
-Rule = Callable[[Shape], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ class Design:
     kv_heads: int
     ffn_units: int
     difference: float
+
+    def cost(self, quantity: Quantity, conditions: Conditions) -> Fraction:
+        """One of its costs, in the quantity's unit."""
+        return quantity.value(self.shape, conditions, self.kv_heads, self.ffn_units)
 
 
 class Half(Protocol):
@@ -205,15 +209,14 @@ def _clipped(value: int) -> int:
 class Best:
     """The best design of each shape, and how many designs keep to the bounds."""
 
-    def __init__(self, bounds: Sequence[Bound], goal: Goal | None, conditions: Conditions) -> None:
+    def __init__(self, question: Question, goal: Goal | None) -> None:
         """What to keep to and what to look for.
 
         Args:
-            bounds: All must hold.
+            question: Whose bounds must hold.
             goal: What makes a design the best; None for being like the reference.
-            conditions: What the costs assume.
         """
-        self.bounds, self.goal, self.conditions = tuple(bounds), goal, conditions
+        self.bounds, self.goal, self.conditions = question.bounds, goal, question.conditions
         self.feasible = 0
         self.score = float("inf")
         """The best so far, as distance from the goal: less is better."""
@@ -333,37 +336,24 @@ class Result:
     bound: float | None = None
 
 
-def search(
-    space: Space,
-    bounds: Sequence[Bound] = (),
-    goal: Goal | None = None,
-    *,
-    conditions: Conditions = Conditions(),  # noqa: B008  # it is frozen
-    reference: Reference = RELEASED,
-    rule: Rule | None = None,
-    candidates: int = 1,
-) -> Result:
+def search(question: Question, goal: Goal | None = None, *, candidates: int = 1) -> Result:
     """Search a space, all of it.
 
     Args:
-        space: What to search.
-        bounds: What a design must keep to.
-        goal: What makes a design the best; None for being like ``reference``, which also decides
+        question: What to search, and what to keep to.
+        goal: What makes a design the best; None for being like the reference, which also decides
             between equals. What is still equal goes to the smaller depth, width and so on.
-        conditions: What the costs assume.
-        reference: The shape to be like.
-        rule: Shapes for which it is false are counted but not feasible.
         candidates: Designs to return, each of another shape.
 
     Raises:
         ValueError: If a cost leaves the range of 64-bit integers.
     """
     started = time.perf_counter()
-    best = Best(bounds, goal, conditions)
+    best = Best(question, goal)
     examined = 0
-    for table in tables(space, reference):
+    for table in tables(question.space, question.reference):
         examined += table.designs
-        if rule is None or rule(table.shape):
+        if question.rule(table.shape):
             best.add(table)
     return Result(
         tuple(best.ranked(candidates)), examined, best.feasible, time.perf_counter() - started

@@ -16,20 +16,22 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
 import numpy as np
 
-from elmcfg.geometry import make_divisible
-from elmcfg.search.budgets import Bound, Conditions, Goal, Linear, Shape
-from elmcfg.search.engine import TOO_LARGE, Best, Design, Result, Rule, Table
+from elmcfg.geometry import make_divisible, shortest_multiplier
+from elmcfg.search.budgets import Bound, Goal, Linear, Shape
+from elmcfg.search.engine import TOO_LARGE, Best, Design, Result, Table
 from elmcfg.search.halves import Floats, Integers, Sums
-from elmcfg.search.infeasible import Relaxation
-from elmcfg.search.reference import RELEASED, Reference, differences
-from elmcfg.search.space import Free, Space
+from elmcfg.search.infeasible import Relaxation, given_up
+from elmcfg.search.question import Question
+from elmcfg.search.reference import differences
+from elmcfg.search.space import Free
 
 TIME_LIMIT = 60.0
 """Seconds of the solver's work; about those of a clock, but the same on every machine."""
@@ -112,13 +114,14 @@ def _half(
     return Choices(choices, shape.layers), differences(effective, wanted)
 
 
-def _shapes(space: Space, reference: Reference, rule: Rule | None) -> list[_Shape]:
+def _shapes(question: Question) -> list[_Shape]:
+    space, reference = question.space, question.reference
     found = []
     for (depth, width), head_dim, groups, divisor in itertools.product(
         space.shapes(), space.head_dims, space.queries_per_kv_head, space.divisors
     ):
         shape = Shape(depth, width, head_dim, groups, divisor)
-        if rule is not None and not rule(shape):
+        if not question.rule(shape):
             continue
         heads, heads_cost = _half(space.qkv[0], head_dim * groups, shape, reference.qkv)
         units, units_cost = _half(space.ffn[0], divisor, shape, reference.ffn)
@@ -141,7 +144,7 @@ class _Solver:
         """The solver after its run; None if it found nothing.
 
         Raises:
-            KeyboardInterrupt: If it was interrupted: the solver itself takes Ctrl-C.
+            KeyboardInterrupt: If it was interrupted.
             ValueError: If the figures leave the range of 64-bit integers.
         """
         cp_model = self.cp_model
@@ -150,15 +153,19 @@ class _Solver:
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = 0
         solver.parameters.max_deterministic_time = max(self.left, 1e-3)
-        status = solver.solve(model)
+        # Left to itself the solver takes Ctrl-C as its limit; Python sees it only where it waits.
+        solver.parameters.catch_sigint_signal = False
+        with ThreadPoolExecutor(1) as beside:
+            try:
+                status = beside.submit(solver.solve, model).result()
+            except KeyboardInterrupt:
+                solver.stop_search()
+                raise
         self.left -= solver.response_proto.deterministic_time
         self.least = solver.best_objective_bound
         if status == cp_model.MODEL_INVALID:
             raise ValueError(TOO_LARGE)
-        if status in (cp_model.FEASIBLE, cp_model.UNKNOWN):
-            if self.left > 0:
-                raise KeyboardInterrupt
-            self.stopped = True
+        self.stopped = status in (cp_model.FEASIBLE, cp_model.UNKNOWN)
         return solver if status in (cp_model.OPTIMAL, cp_model.FEASIBLE) else None
 
 
@@ -238,25 +245,14 @@ def _whole(form: Linear, least: Fraction | None, most: Fraction | None) -> tuple
 
 
 def search(
-    space: Space,
-    bounds: Sequence[Bound] = (),
-    goal: Goal | None = None,
-    *,
-    conditions: Conditions = Conditions(),  # noqa: B008  # it is frozen
-    reference: Reference = RELEASED,
-    rule: Rule | None = None,
-    time_limit: float = TIME_LIMIT,
+    question: Question, goal: Goal | None = None, *, time_limit: float = TIME_LIMIT
 ) -> Result:
     """Search the free lists of a space.
 
     Args:
-        space: A space with ``free``.
-        bounds: What a design must keep to.
-        goal: What makes a design the best; None for being like ``reference``, which also decides
+        question: What to search, a space with ``free``, and what to keep to.
+        goal: What makes a design the best; None for being like the reference, which also decides
             between equals, to a millionth.
-        conditions: What the costs assume.
-        reference: The shape to be like.
-        rule: Shapes for which it is false are left out.
         time_limit: Seconds of the solver's work.
 
     Returns:
@@ -269,10 +265,11 @@ def search(
         ValueError: If a cost leaves the range of 64-bit integers.
     """
     started = time.perf_counter()
-    assert space.free is not None
+    free = question.space.free
+    assert free is not None
     waiting = []
-    for number, of in enumerate(_shapes(space, reference, rule)):
-        relaxed = of.relaxed(Best(bounds, goal, conditions), goal)
+    for number, of in enumerate(_shapes(question)):
+        relaxed = of.relaxed(Best(question, goal), goal)
         if relaxed is not None:
             waiting.append((*relaxed, number, of))
     waiting.sort(key=lambda entry: entry[:3])
@@ -286,7 +283,7 @@ def search(
         if solver.stopped or solver.left <= 0:
             unproven.append(score)
             break
-        found = _solve(solver, of, space.free, bounds, goal, conditions)
+        found = _solve(solver, _Model(solver.cp_model, of, free), question, goal)
         if found is not None and (best is None or found[:2] < best[:2]):
             best = found
         if solver.stopped:
@@ -308,16 +305,11 @@ def _bound(unproven: Sequence[float], goal: Goal | None) -> float | None:
 
 
 def _solve(
-    solver: _Solver,
-    of: _Shape,
-    free: Free,
-    bounds: Sequence[Bound],
-    goal: Goal | None,
-    conditions: Conditions,
+    solver: _Solver, model: _Model, question: Question, goal: Goal | None
 ) -> tuple[float, float, Design] | None:
     """The best lists of one shape, with score and difference; None if there are none."""
-    model = _Model(solver.cp_model, of, free)
-    for bound in bounds:
+    of, conditions = model.of, question.conditions
+    for bound in question.bounds:
         model.keep(bound.quantity.form(of.shape, conditions), bound.least, bound.most)
     if goal is not None:
         form = goal.quantity.form(of.shape, conditions)
@@ -356,60 +348,39 @@ def _read(model: _Model, solved: Any) -> tuple[float, Design]:
         )
     )
     step = s.head_dim * s.queries_per_kv_head
-    qkv = tuple(multiplier(k * step, s.model_dim, step) for k in heads)
-    ffn = tuple(multiplier(u * s.divisor, s.model_dim, s.divisor) for u in units)
+    qkv = tuple(shortest_multiplier(k * step, s.model_dim, step) for k in heads)
+    ffn = tuple(shortest_multiplier(u * s.divisor, s.model_dim, s.divisor) for u in units)
     return difference, Design(s, qkv, ffn, sum(heads), sum(units), difference)
 
 
-def multiplier(width: int, model_dim: int, divisor: int) -> float:
-    """The multiplier with the fewest decimals, at least two, that is rounded to a width."""
-    for decimals in range(2, 16):
-        rounded = round(width / model_dim, decimals)
-        if rounded > 0 and make_divisible(model_dim * rounded, divisor) == width:
-            return rounded
-    return width / model_dim
-
-
-def explain(
-    space: Space,
-    bounds: Sequence[Bound],
-    *,
-    conditions: Conditions,
-    reference: Reference = RELEASED,
-    rule: Rule | None = None,
-    time_limit: float = TIME_LIMIT,
-) -> tuple[Relaxation, ...]:
+def explain(question: Question, *, time_limit: float = TIME_LIMIT) -> tuple[Relaxation, ...]:
     """As :func:`elmcfg.search.infeasible.explain`, of free lists."""
-    shapes = _shapes(space, reference, rule)
+    conditions = question.conditions
+    shapes = _shapes(question)
     found = []
-    for bound in bounds if shapes else ():
-        others = [other for other in bounds if other is not bound]
-        goal = Goal(bound.quantity, 0, bound.least, bound.most)
+    for bound in question.bounds if shapes else ():
 
         def nearest(
-            kept: Sequence[Bound], goal: Goal = goal, bound: Bound = bound
+            kept: Question, goal: Goal, bound: Bound = bound
         ) -> tuple[Design | None, Fraction | None]:
-            result = search(
-                space, kept, goal, conditions=conditions, reference=reference, rule=rule,
-                time_limit=time_limit,
-            )  # fmt: skip
-            if not result.designs:
+            designs = search(kept, goal, time_limit=time_limit).designs
+            if not designs:
                 return None, None
-            d = result.designs[0]
-            return d, bound.quantity.value(d.shape, conditions, d.kv_heads, d.ffn_units)
+            return designs[0], designs[0].cost(bound.quantity, conditions)
 
         ends = [
             Table(of.shape, of.heads, of.units, 0.0).between(bound.quantity, conditions)
             for of in shapes
         ]
-        alone = nearest([])[1]
+        others, near = given_up(question, bound)
+        alone = nearest(replace(question, bounds=()), near)[1]
         found.append(
             Relaxation(
                 bound,
                 min(low for low, _ in ends),
                 max(high for _, high in ends),
                 alone is None or not bound.holds(alone),
-                *nearest(others),
+                *nearest(others, near),
             )
         )
     return tuple(found)

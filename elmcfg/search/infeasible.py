@@ -9,14 +9,12 @@ contradict each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from elmcfg.search.budgets import Bound, Conditions, Goal
-from elmcfg.search.engine import Best, Design, Rule, Table, gap, rows_and_columns, tables
-from elmcfg.search.reference import RELEASED, Reference
-from elmcfg.search.space import Space
+from elmcfg.search.engine import Best, Design, Table, gap, rows_and_columns, tables
+from elmcfg.search.question import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +39,27 @@ class Relaxation:
     value: Fraction | None
 
 
-def explain(
-    space: Space,
-    bounds: Sequence[Bound],
-    *,
-    conditions: Conditions,
-    reference: Reference = RELEASED,
-    rule: Rule | None = None,
-) -> tuple[Relaxation, ...]:
+def given_up(question: Question, bound: Bound) -> tuple[Question, Goal]:
+    """The question without one of its bounds, and the goal of coming near to that bound."""
+    others = tuple(other for other in question.bounds if other is not bound)
+    return replace(question, bounds=others), Goal(bound.quantity, 0, bound.least, bound.most)
+
+
+def explain(question: Question) -> tuple[Relaxation, ...]:
     """What each of the bounds, which together no design of the space keeps to, costs.
 
     Args:
-        space: What was searched.
-        bounds: What was to be kept to.
-        conditions: What the costs assume.
-        reference: The shape to be like.
-        rule: As for :func:`elmcfg.search.engine.search`.
+        question: What was searched, and what was to be kept to.
 
     Returns:
         One relaxation per bound, in their order; empty if the rule excludes every shape.
     """
-    without = [
-        Best(
-            [other for other in bounds if other is not bound],
-            Goal(bound.quantity, 0, bound.least, bound.most),
-            conditions,
-        )
-        for bound in bounds
-    ]
-    alone = [Best([bound], None, conditions) for bound in bounds]
+    bounds, conditions = question.bounds, question.conditions
+    without = [Best(*given_up(question, bound)) for bound in bounds]
+    alone = [Best(replace(question, bounds=(bound,)), None) for bound in bounds]
     ranges: list[tuple[Fraction, Fraction] | None] = [None] * len(bounds)
-    for table in tables(space, reference):
-        if rule is not None and not rule(table.shape):
+    for table in tables(question.space, question.reference):
+        if not question.rule(table.shape):
             continue
         for i, bound in enumerate(bounds):
             least, most = table.between(bound.quantity, conditions)
@@ -111,7 +98,5 @@ def _relaxation(
     impossible: bool,
 ) -> Relaxation:
     nearest = next(iter(best.ranked(1)), None)
-    value = None
-    if nearest is not None:
-        value = bound.quantity.value(nearest.shape, conditions, nearest.kv_heads, nearest.ffn_units)
+    value = None if nearest is None else nearest.cost(bound.quantity, conditions)
     return Relaxation(bound, *reached, impossible, nearest, value)

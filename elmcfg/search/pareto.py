@@ -15,19 +15,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from elmcfg.search.budgets import Bound, Conditions, Quantity, quantity
-from elmcfg.search.engine import (
-    Best,
-    Design,
-    Result,
-    Rule,
-    Table,
-    rows_and_columns,
-    tables,
-)
+from elmcfg.search.budgets import Conditions, Quantity, quantity
+from elmcfg.search.engine import Best, Design, Result, Table, rows_and_columns, tables
 from elmcfg.search.halves import Floats, Integers
-from elmcfg.search.reference import RELEASED, Reference
-from elmcfg.search.space import Space
+from elmcfg.search.question import Question
 
 _BATCH = 400_000
 _SIEVE = 512
@@ -75,6 +66,13 @@ class Front:
     designs: tuple[Design, ...]
     counts: tuple[int, ...]
     result: Result
+
+    @property
+    def ways(self) -> str:
+        """Which way each cost counts as better: ``most params, least kv-cache``."""
+        return ", ".join(
+            f"{'most' if a.sense > 0 else 'least'} {a.quantity.name}" for a in self.axes
+        )
 
 
 @dataclass
@@ -240,24 +238,13 @@ def _sweep(costs: Floats) -> list[int]:
     return kept
 
 
-def front(
-    space: Space,
-    axes: Sequence[Axis],
-    bounds: Sequence[Bound] = (),
-    *,
-    conditions: Conditions = Conditions(),  # noqa: B008  # it is frozen
-    reference: Reference = RELEASED,
-    rule: Rule | None = None,
-) -> Front:
+def front(question: Question, axes: Sequence[Axis]) -> Front:
     """All trade-offs of a space that nothing beats.
 
     Args:
-        space: What to search.
+        question: What to search, and what to keep to. Of several designs with the same costs, the
+            most like its reference is given.
         axes: Two or three costs.
-        bounds: What a design must keep to.
-        conditions: What the costs assume.
-        reference: Of several designs with the same costs, the most like this one is given.
-        rule: Shapes for which it is false are counted but not feasible.
 
     Raises:
         ValueError: If a cost leaves the range of 64-bit integers.
@@ -269,11 +256,11 @@ def front(
         np.empty(0),
         np.empty((0, 3), np.int64),
     )
-    collector = _Collector(tuple(axes), conditions, Best(bounds, None, conditions), nothing)
+    collector = _Collector(tuple(axes), question.conditions, Best(question, None), nothing)
     examined = 0
-    for table in tables(space, reference):
+    for table in tables(question.space, question.reference):
         examined += table.designs
-        if rule is None or rule(table.shape):
+        if question.rule(table.shape):
             collector.add(table)
     collector.merge()
     kept = collector.kept
@@ -299,15 +286,7 @@ def spread(found: Front, conditions: Conditions, count: int) -> list[Design]:
     designs = found.designs
     if len(designs) <= count:
         return list(designs)
-    costs = np.array(
-        [
-            [
-                float(a.quantity.value(d.shape, conditions, d.kv_heads, d.ffn_units))
-                for a in found.axes
-            ]
-            for d in designs
-        ]
-    )
+    costs = np.array([[float(d.cost(a.quantity, conditions)) for a in found.axes] for d in designs])
     ranges = np.ptp(costs, axis=0)
     costs = (costs - costs.min(axis=0)) / np.where(ranges > 0, ranges, 1)
     taken = [0]

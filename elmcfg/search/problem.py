@@ -12,7 +12,7 @@ from elmcfg.geometry import Geometry
 from elmcfg.infer import Inference
 from elmcfg.scaling import checked
 from elmcfg.schedule import is_control_points, multipliers
-from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Quantity, Shape
+from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Shape
 from elmcfg.search.engine import Design
 from elmcfg.search.space import MAX_DEPTH, Space, SpaceSchedule, make_space
 
@@ -290,7 +290,4 @@ def costs_of(
     design: Design, assumed: Conditions, names: Sequence[str] = tuple(QUANTITIES)
 ) -> dict[str, Fraction]:
     """The costs of a design, by name."""
-    wanted: list[Quantity] = [QUANTITIES[name] for name in names]
-    return {
-        q.name: q.value(design.shape, assumed, design.kv_heads, design.ffn_units) for q in wanted
-    }
+    return {name: design.cost(QUANTITIES[name], assumed) for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import units
@@ -15,7 +16,8 @@ from elmcfg.profiles import profile as named_profile
 from elmcfg.scaling import recipe
 from elmcfg.schedule import RELEASED_DECIMALS
 from elmcfg.search import problem
-from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal, Shape, quantity
+from elmcfg.search.budgets import QUANTITIES, Goal, quantity
+from elmcfg.search.question import Question
 from elmcfg.search.reference import RELEASED, Reference, reference
 from elmcfg.search.space import Space, load_space
 
@@ -34,28 +36,18 @@ _UNFRAMED = {"frame_qkv_multiplier": None, "frame_ffn_multiplier": None}
 ASSUMED = ("context_length", "batch_size", "cache_dtype", "weight_dtype", "training_tokens")
 
 
-@dataclass(frozen=True)
-class Task:
+@dataclass(frozen=True, kw_only=True)
+class Task(Question):
     """A search as it was asked for.
 
     Attributes:
-        space: What is searched.
-        bounds: What must hold.
         goal: What is best; None for being like the reference.
-        conditions: What costs assume.
-        reference: The shape to be like.
         keys: Keys of the configs that no design sets.
-        multiple_of: Every width is a multiple of this.
         time_limit: Of a search of free lists, in seconds of the solver's work; None for its own.
     """
 
-    space: Space
-    bounds: tuple[Bound, ...]
     goal: Goal | None
-    conditions: Conditions
-    reference: Reference
     keys: Mapping[str, Any]
-    multiple_of: int
     time_limit: float | None = None
 
     def search(self, candidates: int = 1) -> Result:
@@ -63,32 +55,20 @@ class Task:
         from elmcfg.search import engine, free
 
         if self.space.free is None:
-            return engine.search(
-                self.space, self.bounds, self.goal, candidates=candidates, **self._options
-            )
-        return free.search(self.space, self.bounds, self.goal, **self._options, **self._limited)
+            return engine.search(self, self.goal, candidates=candidates)
+        return free.search(self, self.goal, **self._limited)
 
     def explain(self) -> tuple[Relaxation, ...]:
         """Why nothing fits."""
         from elmcfg.search import free, infeasible
 
         if self.space.free is None:
-            return infeasible.explain(self.space, self.bounds, **self._options)
-        return free.explain(self.space, self.bounds, **self._options, **self._limited)
-
-    @property
-    def _options(self) -> dict[str, Any]:
-        return {
-            "conditions": self.conditions, "reference": self.reference, "rule": self.rule,
-        }  # fmt: skip
+            return infeasible.explain(self)
+        return free.explain(self, **self._limited)
 
     @property
     def _limited(self) -> dict[str, Any]:
         return {} if self.time_limit is None else {"time_limit": self.time_limit}
-
-    def rule(self, shape: Shape) -> bool:
-        """Whether a shape is allowed."""
-        return problem.is_allowed(shape, self.conditions, self.multiple_of)
 
     def config(self, found: Design) -> Config:
         """The config of a design."""
@@ -178,14 +158,15 @@ def task(
         )
     if like is not None:
         alike = reference(geometry(like), like.name or "the given model")
+    conditions = problem.conditions(model, **assumed)
     return Task(
         space=problem.narrowed(searched, axes, schedule, free),
         bounds=problem.bounds(limits, tolerance, of_base),
-        goal=goal,
-        conditions=problem.conditions(model, **assumed),
+        conditions=conditions,
         reference=alike,
+        rule=partial(problem.is_allowed, assumed=conditions, multiple_of=multiple_of),
+        goal=goal,
         keys=model,
-        multiple_of=multiple_of,
         time_limit=time_limit,
     )
 
@@ -240,13 +221,10 @@ def design(
     if minimize is not None and maximize is not None:
         raise ValueError("one of minimize and maximize; bound the other")
     name = minimize or maximize
-    limits = [limit for key in list(wanted) for limit in _limit(key, wanted)]
-    share = units.fraction(tolerance) if isinstance(tolerance, str) else Fraction(tolerance)
-    asked = task(
-        limits,
-        {key: value for key, value in wanted.items() if key not in ASSUMED},
+    found = asked(
+        wanted,
         goal=None if name is None else Goal(quantity(name), -1 if minimize else 1),
-        tolerance=share,
+        tolerance=tolerance,
         space=space,
         profile=profile,
         base=base,
@@ -254,12 +232,31 @@ def design(
         multiple_of=multiple_of,
         free=free,
         time_limit=time_limit,
-        **{key: wanted[key] for key in ASSUMED if key in wanted},
     )
-    result = asked.search()
+    result = found.search()
     if not result.designs:
-        raise _nothing(asked, result)
-    return asked.config(result.designs[0])
+        raise _nothing(found, result)
+    return found.config(result.designs[0])
+
+
+def asked(wanted: Mapping[str, Any], *, tolerance: str | float = "0.1%", **options: Any) -> Task:
+    """A search as keywords say it.
+
+    Args:
+        wanted: As for :func:`design`.
+        tolerance: As for :func:`design`.
+        **options: As for :func:`task`.
+
+    Raises:
+        ValueError: If that makes no search.
+        FileNotFoundError: If there is no such space.
+        elmcfg.InvalidConfigError: If a key is not valid.
+    """
+    keys = dict(wanted)
+    limits = [limit for key in wanted for limit in _limit(key, keys)]
+    assumed = {key: keys.pop(key) for key in ASSUMED if key in keys}
+    share = units.fraction(tolerance) if isinstance(tolerance, str) else _exact(tolerance)
+    return task(limits, keys, tolerance=share, **options, **assumed)
 
 
 def _limit(key: str, wanted: dict[str, Any]) -> list[problem.Limit]:
@@ -269,17 +266,25 @@ def _limit(key: str, wanted: dict[str, Any]) -> list[problem.Limit]:
     if kind not in ("min", "max", "target") or known is None:
         return []
     value = wanted.pop(key)
+    number = units.amount(value, known.unit) if isinstance(value, str) else _exact(value)
     text = value if isinstance(value, str) else f"{value:,}"
-    number = units.amount(value, known.unit) if isinstance(value, str) else Fraction(value)
     return [problem.Limit(kind, known.name, number, text.endswith("%"), f"{key} {text}")]
 
 
-def _nothing(asked: Task, result: Result) -> NothingFitsError:
+def _exact(value: Any) -> Fraction:
+    """A number as it is; plans give whatever stands in a file."""
+    try:
+        return Fraction(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{value!r} is not an amount such as '600M' or '48MiB'") from None
+
+
+def _nothing(task: Task, result: Result) -> NothingFitsError:
     if not result.proven:
         return NothingFitsError("nothing found within the time limit, which proves nothing")
     count = "" if result.examined is None else f" {result.examined:,}"
     lines = [f"none of the{count} designs of the space fits"]
-    for relaxation in asked.explain():
+    for relaxation in task.explain():
         near, flag = relaxation.value, relaxation.bound.flag
         lines.append(
             f"{flag}: the nearest that keeps to all others is {float(near):,.0f}"

@@ -14,7 +14,7 @@ from elmcfg.geometry import geometry
 from elmcfg.linter import check
 from elmcfg.scaling import scale
 from elmcfg.search import problem
-from elmcfg.search.budgets import QUANTITIES, quantity
+from elmcfg.search.budgets import quantity
 from elmcfg.sources import SourceNotFoundError, discover, shipped
 from elmcfg.study.plan import FileVariant, ParetoVariants, Plan, PlanError, ProfileVariant, place_of
 
@@ -136,33 +136,16 @@ def _scaled(flags: dict[str, Any]) -> Config:
 
 
 def _front(entry: ParetoVariants, plan: Plan) -> list[Config]:
-    from fractions import Fraction
-
-    from elmcfg import units
     from elmcfg.search import pareto
-    from elmcfg.search.task import ASSUMED, task
+    from elmcfg.search.task import asked
 
     flags = {**plan.shape, **_flags(entry.flags)}
-    limits = []
-    for name, known in QUANTITIES.items():
-        for kind in ("min", "max", "target"):
-            value = flags.pop(f"{kind}_{name.replace('-', '_')}", None)
-            if value is not None:
-                number = units.amount(str(value), known.unit)
-                limits.append(
-                    problem.Limit(kind, name, Fraction(number), False, f"{kind}_{name} {value}")
-                )
-    share = units.fraction(str(flags.pop("tolerance", "0.1%")))
-    options = {key: flags.pop(key) for key in ("space", "profile") if key in flags}
-    assumed = {key: flags.pop(key) for key in ASSUMED if key in flags}
-    asked = task(limits, flags, tolerance=share, **options, **assumed)
-    front = pareto.front(
-        asked.space, pareto.axes(entry.pareto), asked.bounds,
-        conditions=asked.conditions, reference=asked.reference, rule=asked.rule,
-    )  # fmt: skip
+    options = {key: flags.pop(key) for key in ("space", "profile", "tolerance") if key in flags}
+    task = asked(flags, **options)
+    front = pareto.front(task, pareto.axes(entry.pareto))
     if not front.designs:
         raise ValueError("nothing fits the bounds of this front")
-    return [asked.config(d) for d in pareto.spread(front, asked.conditions, entry.count)]
+    return [task.config(d) for d in pareto.spread(front, task.conditions, entry.count)]
 
 
 def _files(source: str, folder: Path) -> Iterator[tuple[str, Config]]:

@@ -1,0 +1,44 @@
+"""Types of options: text that a function of the package reads, as click wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from elmcfg import units
+
+T = TypeVar("T")
+
+
+class Written(click.ParamType[T]):
+    """What a function reads from text.
+
+    Args:
+        name: What the help calls a value.
+        read: The function; it says in a ``ValueError`` what is wrong.
+    """
+
+    def __init__(self, name: str, read: Callable[[str], T]) -> None:
+        self.name, self._read = name, read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        """What the text says, or a message that names the option."""
+        if not isinstance(value, str):
+            return value  # it has been read: click may ask twice
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _some_bytes(text: str) -> int:
+    found = units.size(text)
+    if not found:
+        raise ValueError(f"{text!r} is not a positive amount such as 8GiB or 500MB")
+    return found
+
+
+BYTES = Written("BYTES", _some_bytes)
+TIME = Written("TIME", units.duration)
