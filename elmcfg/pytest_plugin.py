@@ -24,11 +24,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Find the files once."""
-    patterns = config.getini("elmcfg_configs")
-    config.stash[_FILES] = frozenset(
-        path for pattern in patterns for path in config.rootpath.glob(pattern)
-    )
+    """Find the files once.
+
+    Raises:
+        pytest.UsageError: A pattern that no file matches: a run that checks nothing would pass.
+    """
+    found: set[Path] = set()
+    for pattern in config.getini("elmcfg_configs"):
+        try:
+            matching = set(config.rootpath.glob(pattern))
+        except (NotImplementedError, ValueError) as error:  # an absolute or an empty pattern
+            raise pytest.UsageError(f"elmcfg_configs: {pattern!r}: {error}") from error
+        if not matching:
+            raise pytest.UsageError(
+                f"elmcfg_configs: no file matches {pattern!r} in {config.rootpath}; "
+                "mend the pattern or leave it out"
+            )
+        found |= matching
+    config.stash[_FILES] = frozenset(found)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:

@@ -1,5 +1,6 @@
 """Shell completion: what the line of docs/how-to/shell-completion.md brings."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -34,17 +35,28 @@ def test_what_is_offered(words: str, wanted: list[str], monkeypatch: pytest.Monk
     assert done.stdout.split() == wanted
 
 
-def test_bash_takes_the_documented_line(tmp_path: Path) -> None:
-    shell = shutil.which("bash")
+@pytest.mark.parametrize(
+    ("name", "before", "after", "wanted"),
+    [
+        ("bash", "", "complete -p elmcfg", "-F _elmcfg_completion elmcfg"),
+        ("zsh", "autoload -Uz compinit && compinit -D", "print $_comps[elmcfg]", "_elmcfg"),
+        ("fish", "", 'complete -C "elmcfg validate openelm-4"', "openelm-450m"),
+    ],
+)
+def test_each_shell_takes_its_documented_line(
+    name: str, before: str, after: str, wanted: str, tmp_path: Path
+) -> None:
+    shell = shutil.which(name)
     if shell is None:
-        pytest.skip("no bash")
-    line = re.findall(r"`(eval .*bash_source.*?)`", PAGE.read_text())
+        pytest.skip(f"no {name}")
+    (line,) = re.findall(rf"```{name}\n(.*)\n```", PAGE.read_text())
     (tmp_path / "elmcfg").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m elmcfg "$@"\n')
     (tmp_path / "elmcfg").chmod(0o755)
     done = subprocess.run(
-        [shell, "-c", f'PATH="{tmp_path}:$PATH"; {line[0]}; complete -p elmcfg'],
+        [shell, "-c", "\n".join([before, line, after])],
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "-F _elmcfg_completion elmcfg" in done.stdout, done.stderr
+    assert wanted in done.stdout, done.stderr

@@ -49,6 +49,23 @@ def test_the_settings_of_validate_count(repository: Path) -> None:
     assert "3 passed" in run(repository, SETTINGS + '[tool.elmcfg]\nignore = ["ELM"]\n').stdout
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("confgs/*.yaml", "no file matches 'confgs/*.yaml'"),
+        ("/configs/*.yaml", "'/configs/*.yaml': "),
+        ("", "'': "),
+    ],
+)
+def test_a_pattern_without_a_file_is_no_success(
+    repository: Path, pattern: str, message: str
+) -> None:
+    done = run(repository, SETTINGS.replace("configs/*.yaml", pattern))
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"elmcfg_configs: {message}" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_it_does_nothing_unasked(repository: Path) -> None:
     done = run(repository, '[tool.pytest.ini_options]\ntestpaths = ["tests", "configs"]\n')
     assert "1 passed" in done.stdout

@@ -11,6 +11,7 @@ from elmcfg.linter import load
 from elmcfg.sources import shipped
 
 ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 README = (ROOT / "README.md").read_text()
 
 
@@ -26,6 +27,21 @@ def test_the_table_of_variants() -> None:
         for name in shipped()
     }
     assert {name: tuple(rest) for name, *rest in rows} == figures
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="'make bench' writes docs/benchmarks.md")
+def test_what_is_measured_is_in_the_benchmarks() -> None:
+    rows = re.findall(
+        r"^\| (.*) \| (.*) \| (.*) \| ([\d.,]+x) \| `(benchmarks/\w+\.py)` \|$",
+        README,
+        re.MULTILINE,
+    )
+    assert len(rows) == README.count("| `benchmarks/")
+    assert rows
+    _, *sections = re.split(r"^`(benchmarks/\w+\.py)`$", BENCHMARKS.read_text(), flags=re.MULTILINE)
+    tables = dict(zip(sections[::2], sections[1::2], strict=True))
+    for *cells, script in rows:
+        assert f"\n| {' | '.join(cells)} | " in tables[script], "copy the row again"
 
 
 def test_the_picture_is_of_what_the_command_prints(
