@@ -59,7 +59,8 @@ def serve(job: dict[str, Any], channel: Channel) -> None:
             return
         report = run(config, options, lambda event: _tell(channel, event))
     except Exception as error:
-        message = " ".join(str(error).split())
+        # An OSError's own text begins with its number.
+        message = " ".join(str(getattr(error, "strerror", None) or error).split())
         channel.send("refused", error=type(error).__name__, message=message)
     else:
         channel.send("report", **dataclasses.asdict(report))
