@@ -12,7 +12,7 @@ from elmcfg.backend import BackendError
 from elmcfg.cli.common import complete_config, config_argument, fail, note, quiet_option
 from elmcfg.cli.scale_options import INDICES
 from elmcfg.conversion.slicing import KEEP, Cut
-from elmcfg.sources import checkpoint_of
+from elmcfg.sources import weights_of
 
 
 @click.command("convert")
@@ -39,7 +39,8 @@ from elmcfg.sources import checkpoint_of
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path),
-    help="A tokenizer.model (SentencePiece), or a folder with a tokenizer.",
+    help="A tokenizer.model (SentencePiece), or a folder with a tokenizer.  "
+    "[default: that of CONFIG's folder]",
 )
 @click.option(
     "--slice", "smaller", metavar="CONFIG", help="Cut this smaller model out of the weights."
@@ -64,9 +65,11 @@ def command(
     """Write a model in the form that another program reads.
 
     A TARGET called *.gguf is written for llama.cpp, *.yaml and *.json are the config alone, and any
-    other name is a model folder. Weights come from CONFIG where that is a model folder, a
-    safetensors file or a GGUF file, and are random otherwise. With --slice they are those of a
-    shallower or narrower model, cut out of them: a start for training.
+    other name is a model folder. Weights come from CONFIG where that is a model folder, the
+    config.json in it, a safetensors file or a GGUF file, and are random otherwise. With --slice
+    they are those of a shallower or narrower model, cut out of them: a start for training. The
+    layers are the same in every form, or it is refused; keys that a form has no place for are
+    named.
 
     \b
     Forms:
@@ -93,7 +96,7 @@ def command(
             config,
             Path(target),
             form,
-            checkpoint=None if source == "-" else checkpoint_of(source),
+            checkpoint=None if source == "-" or form in conversion.TEXTS else weights_of(source),
             options=_options(options, force),
         )
     except FileExistsError:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DTYPES",
     "FORMATS",
+    "TEXTS",
     "CheckpointError",
     "ConversionError",
     "FolderError",
@@ -34,6 +35,9 @@ __all__ = [
 FORMATS = ("hub", "mlx-lm", "gguf", "corenet", "elmcfg")
 """A model folder for transformers and mlx-lm, or for mlx-lm alone; llama.cpp's file; the recipe for
 CoreNet's trainer; a variant file."""
+
+TEXTS = ("corenet", "elmcfg")
+"""The forms that are a config alone, without weights."""
 
 _DTYPES = ("float32", "float16", "bfloat16")
 _QUANTIZED = "q8_0"
@@ -48,7 +52,8 @@ class Options:
     Attributes:
         dtype: Of the matrices; the weights' own where None. ``q8_0`` is GGUF's alone.
         seed: Of random weights.
-        tokenizer: A ``tokenizer.model``, or a folder with a tokenizer.
+        tokenizer: A ``tokenizer.model``, or a folder with a tokenizer; the one beside the weights,
+            if any, where None.
         overwrite: Whether what is there may be replaced.
         shard_bytes: Most bytes of weights in one file of a folder.
         cut: The smaller model to make of the weights, if any.
@@ -92,8 +97,8 @@ def convert(
         options: How.
 
     Returns:
-        What the user should know: where the weights are from, and who will not read the result
-        as it is meant.
+        What the user should know: where the weights are from, who will not read the result as it
+        is meant, and which keys it has no place for.
 
     Raises:
         ConversionError: If it cannot be done; nothing is left of it then.
@@ -110,13 +115,27 @@ def convert(
         "corenet": _text,
         "elmcfg": _text,
     }
-    if form not in ("corenet", "elmcfg"):
-        _check_dtype(form, options.dtype)
-    return writers[form](config, target, form, checkpoint, options)
+    _check(form, options)
+    from elmcfg.conversion import losses
+
+    remarks = writers[form](config, target, form, checkpoint, options)
+    written = config if options.cut is None else options.cut.config
+    return [*remarks, *losses.remarks(written, form)]
 
 
-def _check_dtype(form: str, dtype: str | None) -> None:
-    if dtype == _QUANTIZED and form != "gguf":
+def _check(form: str, options: Options) -> None:
+    """Refuse what would have no effect."""
+    if form in TEXTS:
+        given = {
+            "--dtype": options.dtype, "--tokenizer": options.tokenizer, "--slice": options.cut
+        }  # fmt: skip
+        for flag, value in given.items():
+            if value is not None:
+                raise ConversionError(
+                    f"{flag} is for weights, and the form {form} is the config alone; name a "
+                    "folder or a .gguf file"
+                )
+    elif options.dtype == _QUANTIZED and form != "gguf":
         raise ConversionError(
             f"{_QUANTIZED} is a type of GGUF files; quantize a folder with mlx_lm.convert -q"
         )
@@ -145,35 +164,48 @@ def _folder(
     from elmcfg.conversion import hub
     from elmcfg.formats.folder import new_folder
 
-    tokenizer = () if options.tokenizer is None else hub.tokenizer_files(options.tokenizer)
+    tokenizer = _tokenizer(checkpoint, options)
     config, weights = _weights(config, checkpoint, options)
     config = hub.prepared(config, target, form)
     needed = hub.nbytes(config, weights.shapes)
     with new_folder(target, needed, replace=options.overwrite) as place:
         hub.write(place, config, weights, tokenizer, options.shard_bytes)
-    return [f"weights: {weights.origin}", *hub.warnings(config, form)]
+    copied = [f"tokenizer: {', '.join(map(str, tokenizer))}"] if tokenizer else []
+    return [f"weights: {weights.origin}", *copied, *hub.warnings(config, form)]
+
+
+def _tokenizer(checkpoint: Path | None, options: Options) -> tuple[Path, ...]:
+    """The files of the tokenizer that is asked for, or else of the one beside the weights."""
+    from elmcfg.conversion import hub
+
+    if options.tokenizer is not None:
+        return hub.tokenizer_files(options.tokenizer)
+    if checkpoint is None or checkpoint.suffix.lower() == ".gguf":
+        return ()
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    return hub.tokenizer_files(folder, needed=False)
 
 
 def _gguf(
     config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
 ) -> list[str]:
-    from elmcfg.conversion import gguf, hub, tokenizer
+    from elmcfg.conversion import gguf, tokenizer
     from elmcfg.document import new_file
 
     found = gguf.obstacles(config)
     if found:
         raise ConversionError("GGUF cannot express this model: " + "; ".join(found))
-    if options.tokenizer is None:
+    pieces = next((f for f in _tokenizer(checkpoint, options) if f.name == "tokenizer.model"), None)
+    if pieces is not None:
+        vocabulary = tokenizer.sentencepiece(pieces, config.vocab_size)
+        remark = f"vocabulary: {pieces}"
+    elif options.tokenizer is not None:
+        raise ConversionError(f"{options.tokenizer}: holds no tokenizer.model (SentencePiece)")
+    else:
         vocabulary = tokenizer.placeholder(config.vocab_size)
         remark = (
             "vocabulary: a placeholder; prompts must be token ids (--tokenizer gives a real one)"
         )
-    else:
-        files = {file.name: file for file in hub.tokenizer_files(options.tokenizer)}
-        if "tokenizer.model" not in files:
-            raise ConversionError(f"{options.tokenizer}: holds no tokenizer.model (SentencePiece)")
-        vocabulary = tokenizer.sentencepiece(files["tokenizer.model"], config.vocab_size)
-        remark = f"vocabulary: {files['tokenizer.model']}"
     config, weights = _weights(config, checkpoint, options)
     file_type = _QUANTIZED if options.dtype == _QUANTIZED else config.torch_dtype
     with new_file(target, overwrite=options.overwrite) as place:
@@ -185,12 +217,17 @@ def _text(
     config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
 ) -> list[str]:
     from elmcfg.conversion import corenet
+    from elmcfg.conversion.hub import code_warnings
     from elmcfg.document import write_atomically
     from elmcfg.formats import hub, variant
 
+    remarks = ["the config alone, without weights"]
     if form == "corenet":
         text = corenet.dump(config, config.name or target.name.partition(".")[0])
+    elif target.suffix == ".json":
+        text = hub.dump(config)
+        remarks += code_warnings(config)
     else:
-        text = (hub if target.suffix == ".json" else variant).dump(config)
+        text = variant.dump(config)
     write_atomically(target, text, overwrite=options.overwrite)
-    return ["the config alone, without weights"]
+    return remarks

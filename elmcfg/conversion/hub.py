@@ -7,6 +7,7 @@ decimals, or one number, so that a model has to follow such a recipe to mean the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -20,6 +21,7 @@ from elmcfg.config import resolve
 from elmcfg.conversion.recipes import end_points
 from elmcfg.conversion.weights import DTYPES, ConversionError, Weights, cast, pieces
 from elmcfg.formats import folder, safetensors
+from elmcfg.formats.hub import foreign_code
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -48,7 +50,7 @@ def prepared(config: Config, target: Path, form: str) -> Config:
 
 
 def warnings(config: Config, form: str) -> list[str]:
-    """What the readers of a folder would build that is not this model.
+    """What is left out of a folder, and what its readers would build that is not this model.
 
     Args:
         config: As it is written.
@@ -58,7 +60,18 @@ def warnings(config: Config, form: str) -> list[str]:
 
     readers = ("hf", "mlx-lm") if form == "hub" else ("mlx-lm",)
     found = portability.violations(config, readers, {}, as_json=False)
-    return [f"warning: {v.message} ({v.help})" for v in found if v.help]
+    return [*code_warnings(config), *(f"warning: {v.message} ({v.help})" for v in found if v.help)]
+
+
+def code_warnings(config: Config) -> list[str]:
+    """That the config.json will not name code which no released one names."""
+    foreign = ", ".join(f"{name} {code!r}" for name, code in foreign_code(config).items())
+    if not foreign:
+        return []
+    return [
+        f"warning: auto_map is left out: {foreign} is not the released models' code; add it by "
+        "hand if you trust it"
+    ]
 
 
 def nbytes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -97,7 +110,7 @@ def write(
         text = safetensors.index(files, sum(sizes.values()))
         (place / safetensors.INDEX).write_text(text, encoding="utf-8")
     for source in tokenizer:
-        shutil.copyfile(source, place / source.name)
+        _copy(source, place / source.name)
     if [source.name for source in tokenizer] == ["tokenizer.model"]:
         (place / "tokenizer_config.json").write_text(_TOKENIZER_CONFIG, encoding="utf-8")
     folder.write_texts(
@@ -107,6 +120,17 @@ def write(
         weights=None if weights.origin.startswith("random") else weights.origin,
         tokenizer=bool(tokenizer),
     )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file of a tokenizer, without the code that its config may name."""
+    if source.name == "tokenizer_config.json":
+        with contextlib.suppress(ValueError, RecursionError):
+            values = json.loads(source.read_bytes())
+            if isinstance(values, dict) and values.pop("auto_map", None) is not None:
+                target.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+                return
+    shutil.copyfile(source, target)
 
 
 # What transformers needs to read a SentencePiece model as Llama's, which OpenELM uses.
@@ -127,16 +151,23 @@ _TOKENIZER_CONFIG = (
 )
 
 
-def tokenizer_files(given: Path) -> tuple[Path, ...]:
+def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
     """The files of a tokenizer: one SentencePiece model, or those in a folder.
 
+    Args:
+        given: The file or the folder.
+        needed: Whether a folder must hold one.
+
     Raises:
-        ConversionError: If there are none.
+        ConversionError: If there are none, yet one is needed.
+        CheckpointError: If one in the folder is a link out of it.
     """
     if given.is_dir():
         found = tuple(given / name for name in TOKENIZER_FILES if (given / name).is_file())
-        if not found:
+        if not found and needed:
             raise ConversionError(f"{given}: holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
+        for file in found:
+            safetensors.hold_inside(file)
         return found
     if not given.is_file():
         raise ConversionError(f"{given}: no such tokenizer")
