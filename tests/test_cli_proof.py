@@ -78,7 +78,7 @@ def test_a_limit_that_is_too_low_is_named(run: Run) -> None:
 
 
 # The process takes 200 MiB of the limit; tiny then needs 7.6 MiB in float32 and 4.3 in bfloat16.
-SHORT = ["--max-memory", "206MiB"]
+SHORT = ["--max-memory", "206MiB", "--device", "cpu"]
 
 
 def test_a_plan_that_fits_is_chosen_and_said(run: Run) -> None:
@@ -97,7 +97,7 @@ def test_a_plan_that_fits_is_chosen_and_said(run: Run) -> None:
 
 def test_a_dtype_that_was_asked_for_is_kept(run: Run) -> None:
     """Less is proven then: the logits of all tokens, in pieces, are what does not fit."""
-    limit = ["--max-memory", "207.5MiB", "--dtype", "float32"]
+    limit = ["--max-memory", "207.5MiB", "--device", "cpu", "--dtype", "float32"]
     done = run("build-and-run", "tiny", *limit)
     assert (done.code, ", float32, " in done.out.splitlines()[-1]) == (0, True)
     (left_out,) = [line for line in done.out.splitlines() if line.startswith("skipped")]

@@ -122,7 +122,10 @@ def test_the_estimate_is_near_what_cuda_took(
     assert 0.85 < need.peak(checks or WEIGHED) / 2**20 / peak < 1.15
 
 
-def test_mlx_is_kept_to_the_estimate_and_let_go_after() -> None:
+def test_mlx_is_kept_to_the_estimate_on_cuda_and_let_go_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "is_cuda", lambda _: True)
     limits = []
 
     def look(event: Event) -> None:

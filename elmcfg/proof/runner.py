@@ -105,7 +105,8 @@ def run(config: Config, options: Options, tell: Progress) -> Report:
     )
     held = mx.get_active_memory()
     mx.reset_peak_memory()
-    with mx.stream(chosen), _random_state_kept(mx.random), kept_to(plan.peak_bytes):
+    kept = kept_to(plan.peak_bytes) if cuda else contextlib.nullcontext()
+    with mx.stream(chosen), _random_state_kept(mx.random), kept:
         results = tuple(_run(item, subject, skipped.get(item.name), tell) for item in CHECKS)
     return Report(
         passed=not any(result.status == "failed" for result in results),
