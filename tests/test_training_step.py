@@ -1,5 +1,6 @@
 """One step of training: the same whether tensors lie apart or together, and as written down."""
 
+import importlib
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ import_mlx()
 
 import mlx.core as mx  # noqa: E402
 import numpy as np  # noqa: E402
-from mlx.utils import tree_flatten  # noqa: E402
 from models import config  # noqa: E402
 
-from elmcfg.model import Model, build  # noqa: E402
+from elmcfg.model import build  # noqa: E402
 from elmcfg.training import TrainingSettings, optimisation  # noqa: E402
 from elmcfg.training.initialisation import initialise  # noqa: E402
 from elmcfg.training.packing import Packing  # noqa: E402
+
+tree_flatten: Any = importlib.import_module("mlx.utils").tree_flatten
 
 CONFIG = config(
     num_transformer_layers=2, model_dim=32, head_dim=16, vocab_size=64, ffn_dim_divisor=8
@@ -26,8 +28,8 @@ SETTINGS = TrainingSettings(
 )
 
 
-def started() -> Model:
-    model: Model = build(CONFIG)
+def started() -> Any:
+    model = build(CONFIG)
     initialise(model, 0)
     return model
 
@@ -88,11 +90,10 @@ def test_two_steps_are_adamw_on_clipped_gradients(
             moved = first[name] / (1 - SETTINGS.beta1**step)
             scale = np.sqrt(second[name] / (1 - SETTINGS.beta2**step)) + 1e-8
             weights[name] = value - rate * (moved / scale + decay * value)
-        model.load_weights([(name, mx.array(v, mx.float32)) for name, v in weights.items()])
+        model.load_weights([(name, mx.array(each, mx.float32)) for name, each in weights.items()])
     held = trainer.state["weights"]
-    packed = Packing(model.trainable_parameters(), together=together).pack(
-        model.trainable_parameters()
-    )
+    parameters = model.trainable_parameters()
+    packed = Packing(parameters, together=together).pack(parameters)
     assert held.keys() == packed.keys()
-    for key, value in packed.items():
-        np.testing.assert_allclose(np.array(held[key]), np.array(value), rtol=2e-4, atol=2e-6)
+    for key, expected in packed.items():
+        np.testing.assert_allclose(np.array(held[key]), np.array(expected), rtol=2e-4, atol=2e-6)

@@ -26,7 +26,8 @@ class Written(click.ParamType[T]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
         """What the text says, or a message that names the option."""
         if not isinstance(value, str):
-            return value  # it has been read: click may ask twice
+            read: T = value  # Click may ask twice.
+            return read
         try:
             return self._read(value)
         except ValueError as error:
