@@ -14,9 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 from conftest import Run
+from mlx.utils import tree_flatten
 
+import elmcfg
 from elmcfg.proof import Child
 
 ROOT = Path(__file__).parent.parent
@@ -210,6 +213,31 @@ class TestSave:
         assert {"tokenizer.model", "tokenizer_config.json"} <= set(names)
         for name in names:
             assert (proven / name).read_bytes() == (converted / name).read_bytes(), name
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    def test_what_is_large_comes_in_shards_that_mlx_lm_loads(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from elmcfg.formats import safetensors
+        from elmcfg.proof.saving import write_folder
+
+        utils = pytest.importorskip("mlx_lm.utils")
+        # In this process, where the limit can be lowered.
+        monkeypatch.setattr(Child, "save", lambda _, *job, timeout: write_folder(*job))
+        monkeypatch.setattr(safetensors, "SHARD_BYTES", 500_000)
+        place = tmp_path / "m"
+        given = ("--dtype", "float32", "--seed", "3")
+        done = run("build-and-run", "tiny", "--shapes-only", "--save", str(place), *given)
+        assert done.code == 0, done.err
+        shards = sorted(file.name for file in place.glob("*.safetensors"))
+        assert len(shards) > 2
+        index = json.loads((place / "model.safetensors.index.json").read_text())
+        assert sorted(set(index["weight_map"].values())) == shards
+        model, _ = utils.load_model(place)
+        loaded = dict(tree_flatten(model.parameters()))
+        built = dict(tree_flatten(elmcfg.build(elmcfg.load("tiny"), seed=3).parameters()))
+        assert loaded.keys() == built.keys()
+        assert all(mx.array_equal(loaded[name], built[name]) for name in built)
 
     def test_who_would_read_another_model_is_said(self, run: Run, tmp_path: Path) -> None:
         done = run("build-and-run", "lws-18l-crown", "--shapes-only", "--save", str(tmp_path / "m"))

@@ -95,6 +95,39 @@ def test_config_json_has_every_key_of_the_released_ones(run: Run, tmp_path: Path
     assert generation["eos_token_id"] == 2
 
 
+RELEASED_CODE = {
+    "AutoConfig": "configuration_openelm.OpenELMConfig",
+    "AutoModelForCausalLM": "modeling_openelm.OpenELMForCausalLM",
+}
+
+
+@pytest.mark.parametrize(
+    ("auto_map", "kept"),
+    [
+        (RELEASED_CODE, True),
+        ({"AutoConfig": RELEASED_CODE["AutoConfig"]}, True),
+        (RELEASED_CODE | {"AutoModelForCausalLM": "evil/code--modeling.Evil"}, False),
+        ({"AutoConfig": "evil/code--configuration_openelm.OpenELMConfig"}, False),
+        ({"AutoTokenizer": "modeling_openelm.OpenELMForCausalLM"}, False),
+    ],
+)
+@pytest.mark.parametrize("target", ["made", "made.json"])
+def test_code_of_strangers_is_not_named_in_what_is_written(
+    run: Run, tmp_path: Path, auto_map: dict[str, str], kept: bool, target: str
+) -> None:
+    source = tmp_path / "source.json"
+    source.write_text(models.hub.dump(models.config(auto_map=RELEASED_CODE)))
+    said = json.loads(source.read_text())
+    assert said["auto_map"] == RELEASED_CODE
+    source.write_text(json.dumps(said | {"auto_map": auto_map}))
+    made = tmp_path / target
+    outcome = run("convert", str(source), str(made))
+    assert outcome.code == 0
+    assert ("warning: auto_map is left out" in outcome.err) is not kept
+    text = (made / "config.json" if made.is_dir() else made).read_text()
+    assert json.loads(text).get("auto_map") == (auto_map if kept else None)
+
+
 def test_large_models_come_in_shards_that_mlx_lm_loads(tmp_path: Path) -> None:
     config = models.config()
     weights = models.tensors(config)

@@ -185,12 +185,17 @@ def _text(
     config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
 ) -> list[str]:
     from elmcfg.conversion import corenet
+    from elmcfg.conversion.hub import code_warnings
     from elmcfg.document import write_atomically
     from elmcfg.formats import hub, variant
 
+    remarks = ["the config alone, without weights"]
     if form == "corenet":
         text = corenet.dump(config, config.name or target.name.partition(".")[0])
+    elif target.suffix == ".json":
+        text = hub.dump(config)
+        remarks += code_warnings(config)
     else:
-        text = (hub if target.suffix == ".json" else variant).dump(config)
+        text = variant.dump(config)
     write_atomically(target, text, overwrite=options.overwrite)
-    return ["the config alone, without weights"]
+    return remarks

@@ -20,6 +20,7 @@ from elmcfg.config import resolve
 from elmcfg.conversion.recipes import end_points
 from elmcfg.conversion.weights import DTYPES, ConversionError, Weights, cast, pieces
 from elmcfg.formats import folder, safetensors
+from elmcfg.formats.hub import foreign_code
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -48,7 +49,7 @@ def prepared(config: Config, target: Path, form: str) -> Config:
 
 
 def warnings(config: Config, form: str) -> list[str]:
-    """What the readers of a folder would build that is not this model.
+    """What is left out of a folder, and what its readers would build that is not this model.
 
     Args:
         config: As it is written.
@@ -58,7 +59,18 @@ def warnings(config: Config, form: str) -> list[str]:
 
     readers = ("hf", "mlx-lm") if form == "hub" else ("mlx-lm",)
     found = portability.violations(config, readers, {}, as_json=False)
-    return [f"warning: {v.message} ({v.help})" for v in found if v.help]
+    return [*code_warnings(config), *(f"warning: {v.message} ({v.help})" for v in found if v.help)]
+
+
+def code_warnings(config: Config) -> list[str]:
+    """That the config.json will not name code which no released one names."""
+    foreign = ", ".join(f"{name} {code!r}" for name, code in foreign_code(config).items())
+    if not foreign:
+        return []
+    return [
+        f"warning: auto_map is left out: {foreign} is not the released models' code; add it by "
+        "hand if you trust it"
+    ]
 
 
 def nbytes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -56,7 +56,10 @@ def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[P
             raise FolderError(f"{place}: needs {nbytes:,} bytes of disk, free are {free:,}")
         temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         yield temporary
-        if any(temporary.iterdir()):
+        if written := list(temporary.iterdir()):
+            for file in written:  # so that the name outlives no content, should the power fail
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o777 & ~umask)  # mkdtemp's mode is private.

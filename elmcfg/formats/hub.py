@@ -9,10 +9,32 @@ from elmcfg.config import Config, resolve
 
 _OWN_KEYS = {"name", "description", "source", "schedule"}
 
+OWN_CODE = {
+    "AutoConfig": "configuration_openelm.OpenELMConfig",
+    "AutoModelForCausalLM": "modeling_openelm.OpenELMForCausalLM",
+}
+"""The ``auto_map`` of the released config.json files (apple/OpenELM): files beside the config."""
+
+
+def foreign_code(config: Config) -> dict[str, str]:
+    """Entries of ``auto_map`` that are not the released configs': code that nobody vouches for.
+
+    An entry may name another repository (``somebody/code--modeling.Model``), which transformers
+    downloads and runs for whoever trusts the model's code.
+    """
+    given = config.auto_map or {}
+    return {name: code for name, code in given.items() if OWN_CODE.get(name) != code}
+
 
 def values(config: Config) -> dict[str, Any]:
-    """Plain values with every list written out, keys sorted as in the released files."""
+    """Plain values with every list written out, keys sorted as in the released files.
+
+    An ``auto_map`` that names any :func:`foreign_code` is left out: who trusts what elmcfg writes
+    shall not run what a stranger wrote.
+    """
     resolved = resolve(config)
+    if foreign_code(config):
+        resolved = resolved.model_copy(update={"auto_map": None})
     plain = resolved.model_dump(mode="json", exclude_none=True, exclude=_OWN_KEYS)
     points = plain.get("qkv_multipliers")
     if points is not None and len(points) == 1:
