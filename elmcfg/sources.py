@@ -27,6 +27,7 @@ NO_CONFIGS = "no configs in this folder (YAML or JSON files with num_transformer
 
 _CONFIG = "config.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz")
+_PICKLED = "a pickle runs code when it is opened"
 _WEIGHTS = (".gguf", ".safetensors", ".safetensors.index.json", *_PICKLES)
 # Keys that every config has some of, and other YAML and JSON files have not.
 _MARKS = ("num_transformer_layers", "ffn_multipliers", "qkv_multipliers", "num_gqa_groups")
@@ -60,7 +61,7 @@ class Input:
         if self.path is None:
             return translated(decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown))
         if self.path.lower().endswith(_WEIGHTS):
-            return _read_checkpoint(Path(self.path), self.shown)
+            return _read_checkpoint(Path(self.path), self.shown, found=bool(self.folders))
         return translated(read_bytes(Path(self.path), self.shown))
 
 
@@ -93,7 +94,7 @@ def read(source: Source) -> Document:
         return translated(read_bytes(Path(inside), inside))
     weights = checkpoint_of(name) if is_folder(name) else None
     if weights is not None:
-        return _read_checkpoint(weights, str(weights))
+        return _read_checkpoint(weights, str(weights), found=True)
     return _named(name, "<stdin>").read()
 
 
@@ -191,22 +192,52 @@ def checkpoint_of(name: str) -> Path | None:
     return Path(name) if name.lower().endswith(_WEIGHTS) and _is_file(name) else None
 
 
-def _read_checkpoint(path: Path, shown: str) -> Document:
-    """A config as far as a checkpoint's headers tell it."""
+def weights_of(name: str) -> Path | None:
+    """What to read the weights of a model from: a file, or a folder of several without an index.
+
+    Returns:
+        None where there are none: a shipped variant, a config by itself.
+
+    Raises:
+        CheckpointError: If they lie outside of the folder that is named, or are in a form that is
+            not read: nobody who has weights wants random ones in their place.
+    """
+    found = checkpoint_of(name)
+    if not is_folder(name):
+        return found
+    from elmcfg.formats import safetensors
+
+    if found is not None:
+        safetensors.hold_inside(found)
+        return found
+    there = sorted(file for file in Path(name).iterdir() if file.name.lower().endswith(_WEIGHTS))
+    if any(file.suffix == ".safetensors" for file in there):
+        return Path(name)
+    if there:
+        named = there[0].suffix.lower() == ".gguf"
+        why = "name it itself" if named else f"{_PICKLED}; save it as safetensors"
+        raise safetensors.CheckpointError(f"{there[0]}: not read from a folder: {why}")
+    return None
+
+
+def _read_checkpoint(path: Path, shown: str, *, found: bool) -> Document:
+    """A config as far as a checkpoint's headers tell it; it was found in a folder, or named."""
     if path.suffix.lower() in _PICKLES:
         return unreadable(
             shown,
-            "weights in this form are not read: a pickle runs code when it is opened",
+            f"weights in this form are not read: {_PICKLED}",
             "name a safetensors or GGUF file, or the config.json",
         )
     from elmcfg.formats import checkpoint, safetensors
 
     try:
-        found = checkpoint.read(path)
+        if found:
+            safetensors.hold_inside(path)
+        told = checkpoint.read(path)
     except safetensors.CheckpointError as error:
         message = str(error).removeprefix(f"{path}: ")
         return unreadable(shown, message, "is it whole, and of an OpenELM-style model?")
-    return Document(shown, "", Format.YAML, found.values, [], found.assumed)
+    return Document(shown, "", Format.YAML, told.values, [], told.assumed)
 
 
 def translated(document: Document) -> Document:

@@ -12,7 +12,7 @@ from elmcfg.backend import BackendError
 from elmcfg.cli.common import complete_config, config_argument, fail, note, quiet_option
 from elmcfg.cli.scale_options import INDICES
 from elmcfg.conversion.slicing import KEEP, Cut
-from elmcfg.sources import checkpoint_of
+from elmcfg.sources import weights_of
 
 
 @click.command("convert")
@@ -93,7 +93,7 @@ def command(
             config,
             Path(target),
             form,
-            checkpoint=None if source == "-" else checkpoint_of(source),
+            checkpoint=None if source == "-" else weights_of(source),
             options=_options(options, force),
         )
     except FileExistsError:

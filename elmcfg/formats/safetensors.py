@@ -84,7 +84,10 @@ def read_headers(path: Path) -> dict[str, Entry]:
     """
     if path.is_dir():
         one = find(path)
-        return _merged(path) if one is None else read_headers(one)
+        if one is None:
+            return _merged(path)
+        hold_inside(one)
+        return read_headers(one)
     if path.suffix != ".json":
         return _file_headers(path)
     weight_map = _weight_map(path)
@@ -104,6 +107,7 @@ def _merged(folder: Path) -> dict[str, Entry]:
     """The tensors of several files without an index."""
     tensors: dict[str, Entry] = {}
     for file in sorted(folder.glob("*.safetensors")):
+        hold_inside(file)
         for name, entry in _file_headers(file).items():
             if name in tensors:
                 raise CheckpointError(f"{file}: {name} stands in {tensors[name].file.name} too")
@@ -128,22 +132,36 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def _shard(index: Path, name: str) -> Path:
-    """A shard, which must be a file of its own beside the index.
-
-    A folder of the hub's cache holds links into the ``blobs`` folder beside ``snapshots``; other
-    links out of the folder are not followed.
-    """
+    """A shard, which must be a file beside the index."""
     plain = name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
     if not plain or not name.endswith(".safetensors"):
         raise CheckpointError(f"{index}: {name!r} is no name of a shard beside it")
     file = index.parent / name
     if not file.exists():
         raise CheckpointError(f"{index}: names {name}, which is not there")
-    folder, home = index.parent.resolve(), file.resolve().parent
+    hold_inside(file)
+    return file
+
+
+def hold_inside(file: Path) -> None:
+    """Make sure that a file which was found in a folder, not named by the user, lies in it.
+
+    A folder of the hub's cache holds links into the ``blobs`` folder beside ``snapshots``; other
+    links out of the folder are not followed.
+
+    Raises:
+        CheckpointError: If it does not.
+    """
+    try:
+        folder, home = file.parent.resolve(), file.resolve().parent
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise CheckpointError(f"{file}: cannot be read: {_why(error)}") from error
     blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
     if home not in (folder, blobs):
-        raise CheckpointError(f"{file}: a link out of the folder, which is not followed")
-    return file
+        raise CheckpointError(
+            f"{file}: a link out of the folder, which is not followed; name the file that it "
+            "leads to"
+        )
 
 
 def regular_size(file: Path) -> int:

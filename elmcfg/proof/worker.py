@@ -60,7 +60,8 @@ def serve(job: dict[str, Any], channel: Channel) -> None:
             return
         report = run(config, options, lambda event: _tell(channel, event))
     except Exception as error:
-        message = " ".join(str(error).split())
+        # An OSError's own text begins with its number.
+        message = " ".join(str(getattr(error, "strerror", None) or error).split())
         kinds = [kind.__name__ for kind in type(error).__mro__]
         channel.send("refused", error=kinds, message=message)
     else:

@@ -1,0 +1,182 @@
+"""What convert refuses, and that nothing is left of it: weights it may not read, full disks."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx.core as mx
+import models
+import pytest
+from conftest import Run
+
+import elmcfg
+from elmcfg.formats import safetensors
+from elmcfg.geometry import geometry
+
+SINGLE = "model.safetensors"
+PICKLE = b"cos\nsystem\n(S'touch PWNED'\ntR."
+CONFIG = models.config()
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, mx.array]:
+    return models.tensors(CONFIG)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, weights: dict[str, mx.array]) -> Path:
+    return models.save(tmp_path / "model", CONFIG, weights)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
+def test_no_random_weights_in_the_place_of_pickled_ones(
+    run: Run, tmp_path: Path, folder: Path, name: str
+) -> None:
+    (folder / SINGLE).unlink()
+    (folder / name).write_bytes(PICKLE)
+    for target in ("made", "made.gguf"):
+        outcome = run("convert", str(folder), str(tmp_path / target))
+        assert outcome.code == 1
+        assert f"{name}: not read from a folder: a pickle runs code" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_no_random_weights_in_the_place_of_a_gguf_file(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    assert run("convert", str(folder), str(folder / "model.gguf")).code == 0
+    (folder / SINGLE).unlink()
+    outcome = run("convert", str(folder), str(tmp_path / "made"))
+    assert outcome.code == 1
+    assert "model.gguf: not read from a folder: name it itself" in outcome.err
+
+
+def test_several_files_without_an_index_are_one_model(
+    run: Run, tmp_path: Path, folder: Path, weights: dict[str, mx.array]
+) -> None:
+    (folder / SINGLE).unlink()
+    names = list(weights)
+    for part in (names[::2], names[1::2]):
+        mx.save_safetensors(str(folder / f"{len(part)}.{part[0]}"), {n: weights[n] for n in part})
+    made = tmp_path / "made"
+    outcome = run("convert", str(folder), str(made))
+    assert outcome.code == 0, outcome.err
+    loaded = mx.load(str(made / SINGLE))
+    assert isinstance(loaded, dict)
+    assert all(mx.array_equal(loaded[name], weights[name]) for name in weights)
+
+
+def outside(folder: Path, name: str) -> None:
+    """Put a file of a folder elsewhere, and a link to it in its place."""
+    place = folder.parent / "elsewhere" / name
+    place.parent.mkdir()
+    (folder / name).rename(place)
+    (folder / name).symlink_to(place)
+
+
+def as_one_of_two(folder: Path) -> str:
+    (folder / SINGLE).rename(folder / "b.safetensors")
+    mx.save_safetensors(str(folder / "a.safetensors"), {"x": mx.zeros(1)})
+    return "b.safetensors"
+
+
+def as_shard(folder: Path) -> str:
+    (folder / SINGLE).rename(folder / "b.safetensors")
+    names = geometry(CONFIG).tensor_shapes()
+    index = {"weight_map": dict.fromkeys(names, "b.safetensors")}
+    (folder / safetensors.INDEX).write_text(json.dumps(index))
+    return "b.safetensors"
+
+
+def as_index(folder: Path) -> str:
+    as_shard(folder)
+    return safetensors.INDEX
+
+
+@pytest.mark.parametrize(
+    ("arranged", "with_config"),
+    [
+        (lambda _: SINGLE, True),
+        (lambda _: SINGLE, False),
+        (as_one_of_two, True),
+        (as_shard, True),
+        (as_shard, False),
+        (as_index, True),
+        (as_index, False),
+    ],
+)
+def test_links_out_of_the_folder_are_not_followed(
+    run: Run, tmp_path: Path, folder: Path, arranged: Callable[[Path], str], with_config: bool
+) -> None:
+    name = arranged(folder)
+    outside(folder, name)
+    commands = [("convert", str(folder), str(tmp_path / "made")), ("validate", str(folder))]
+    if not with_config:
+        (folder / "config.json").unlink()
+        commands += [("show", str(folder)), ("diff", str(folder), "tiny")]
+    for command in commands:
+        outcome = run(*command)
+        said = outcome.out + outcome.err
+        assert outcome.code == 1, command
+        assert name in said
+        assert "a link out of the folder, which is not followed" in said
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_link_that_is_named_is_followed(run: Run, tmp_path: Path, folder: Path) -> None:
+    outside(folder, SINGLE)
+    assert run("show", str(folder / SINGLE)).code == 0
+    assert run("convert", str(folder / SINGLE), str(tmp_path / "made")).code == 0
+
+
+def test_links_in_a_circle(run: Run, tmp_path: Path, folder: Path) -> None:
+    (folder / SINGLE).unlink()
+    (folder / SINGLE).symlink_to(SINGLE)
+    outcome = run("convert", str(folder), str(tmp_path / "made"))
+    assert outcome.code == 1
+    assert SINGLE in outcome.err
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("size", [0, 300_000])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("convert", "model", "made"),
+        ("convert", "model", "made.gguf"),
+        ("convert", "model", "made", "--slice", "model/config.json"),
+        ("convert", "model", "model", "--force"),
+    ],
+    ids=" ".join,
+)
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, folder: Path, arguments: tuple[str, ...], size: int
+) -> None:
+    """A limit on the size of files stands for the disk: writes fail midway, as they do there."""
+    if arguments[2].endswith(".gguf"):
+        pytest.importorskip("gguf")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    done = subprocess.run(
+        [sys.executable, "-m", "elmcfg", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"elmcfg: {arguments[2]}: cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_target_may_be_the_source(run: Run, folder: Path, weights: dict[str, mx.array]) -> None:
+    assert run("convert", str(folder), str(folder), "--force", "--dtype", "bfloat16").code == 0
+    assert elmcfg.load(folder).torch_dtype == "bfloat16"
+    loaded = mx.load(str(folder / SINGLE))
+    assert isinstance(loaded, dict)
+    assert all(mx.array_equal(loaded[n], weights[n].astype(mx.bfloat16)) for n in weights)
