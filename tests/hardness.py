@@ -1,13 +1,21 @@
-"""The check that any bytes must pass: read, diagnosed, shown and mended without an exception.
+"""The checks that any bytes must pass, as a config and as a checkpoint.
 
-Used by the property tests and by the fuzzer (``tests/fuzz/reader.py``).
+Used by the property tests and by the fuzzers (``tests/fuzz/``).
 """
 
+import contextlib
+from pathlib import Path
+
 from elmcfg import fixes
+from elmcfg.conversion import weights
 from elmcfg.document import decode, json_reader, plain_yaml, yaml_reader
+from elmcfg.formats import checkpoint, gguf, safetensors
+from elmcfg.formats.safetensors import CheckpointError
+from elmcfg.linter import check as checked
 from elmcfg.linter import diagnose
 from elmcfg.render import frames
 from elmcfg.render.style import Style
+from elmcfg.sources import read
 
 
 def check(raw: bytes) -> None:
@@ -37,3 +45,39 @@ def check(raw: bytes) -> None:
     twice, done = fixes.mend(once, diagnose, unsafe=True)
     assert not done
     assert twice.text == once.text
+
+
+def check_checkpoint(raw: bytes, folder: Path) -> bool:
+    """Read headers, what they tell of a config, and the weights; each is told or refused in words.
+
+    Args:
+        raw: The bytes of a file, whose first one chooses the format.
+        folder: Where it may lie.
+
+    Returns:
+        Whether it was a checkpoint to the last tensor.
+    """
+    is_gguf = raw[:1] >= b"\x80"
+    file = folder / ("x.gguf" if is_gguf else "x.safetensors")
+    file.write_bytes(raw[1:])
+    with contextlib.suppress(CheckpointError):
+        told = gguf.read_header(file).tensors if is_gguf else safetensors.read_headers(file)
+        assert all(
+            0 < entry.start <= entry.start + entry.nbytes <= len(raw) - 1 for entry in told.values()
+        )
+    try:
+        checkpoint.read(file)
+    except CheckpointError:
+        assert read(file).data is None
+        return False
+    config, found = checked(read(file))
+    if config is None:
+        assert found
+        return False
+    try:
+        opened = weights.of_file(file, config)
+    except weights.ConversionError:
+        return False
+    for name, shape in opened.shapes.items():
+        assert opened.read(name).shape == shape
+    return True

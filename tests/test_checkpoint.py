@@ -1,6 +1,5 @@
 """Checkpoints read as configs from their headers, and headers that lie."""
 
-import contextlib
 import json
 import struct
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import mlx.core as mx
 import models
 import pytest
 from conftest import Run
+from hardness import check_checkpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -258,6 +258,13 @@ def gguf_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def folder_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    config = models.config()
+    folder = models.save(tmp_path_factory.mktemp("folder"), config, models.tensors(config))
+    return (folder / SINGLE).read_bytes()
+
+
 def patched(raw: bytes, at: int, value: int, width: int = 8) -> bytes:
     return raw[:at] + value.to_bytes(width, "little") + raw[at + width :]
 
@@ -287,7 +294,6 @@ def test_lying_gguf_headers(
     assert "lie.gguf" in outcome.err
 
 
-_EDITS = st.lists(st.tuples(st.integers(0, 30_000), st.integers(0, 255)), max_size=6)
 _FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 
 
@@ -303,10 +309,7 @@ def test_any_gguf_bytes(
     for at, byte in edits:
         if at < len(raw):
             raw[at] = byte
-    file = tmp_path / "fuzz.gguf"
-    file.write_bytes(raw)
-    with contextlib.suppress(elmcfg.InvalidConfigError):
-        elmcfg.load(file)
+    check_checkpoint(b"\xff" + raw, tmp_path)
 
 
 _JSON = st.recursive(
@@ -330,10 +333,7 @@ _ENTRIES = st.fixed_dictionaries(
 @_FUZZ
 @given(content=st.binary(max_size=200))
 def test_any_safetensors_bytes(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "fuzz.safetensors"
-    file.write_bytes(content)
-    with contextlib.suppress(CheckpointError):
-        checkpoint.read(file)
+    check_checkpoint(b"\0" + content, tmp_path)
 
 
 @_FUZZ
@@ -341,9 +341,19 @@ def test_any_safetensors_bytes(tmp_path: Path, content: bytes) -> None:
     header=st.dictionaries(_NAMES, _ENTRIES | _JSON, max_size=4) | _JSON | st.binary(max_size=40)
 )
 def test_any_safetensors_header(tmp_path: Path, header: Any) -> None:
-    file = write(tmp_path / "fuzz.safetensors", header, bytes(64))
-    with contextlib.suppress(CheckpointError):
-        checkpoint.read(file)
+    check_checkpoint(b"\0" + write(tmp_path / "header", header, bytes(64)).read_bytes(), tmp_path)
+
+
+@_FUZZ
+@given(edits=st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 255)), max_size=3))
+def test_a_good_safetensors_file_mutated(
+    tmp_path: Path, folder_bytes: bytes, edits: list[tuple[int, int]]
+) -> None:
+    raw = bytearray(folder_bytes)
+    for at, byte in edits:
+        raw[at] = byte
+    whole = check_checkpoint(b"\0" + raw, tmp_path)
+    assert whole or edits
 
 
 def test_places_within_the_file_are_fine() -> None:
