@@ -180,3 +180,68 @@ def test_the_target_may_be_the_source(run: Run, folder: Path, weights: dict[str,
     loaded = mx.load(str(folder / SINGLE))
     assert isinstance(loaded, dict)
     assert all(mx.array_equal(loaded[n], weights[n].astype(mx.bfloat16)) for n in weights)
+
+
+@pytest.mark.parametrize("form", ["elmcfg", "corenet"])
+@pytest.mark.parametrize(
+    "flags", [("--dtype", "float16"), ("--tokenizer", "x"), ("--slice", "tiny")], ids=" ".join
+)
+def test_flags_for_weights_are_not_passed_over(
+    run: Run, tmp_path: Path, form: str, flags: tuple[str, str]
+) -> None:
+    outcome = run("convert", "tiny", str(tmp_path / "x.yaml"), "--to", form, *flags)
+    assert outcome.code == 1
+    assert f"{flags[0]} is for weights, and the form {form} is the config alone" in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
+ESCAPE = "\x1b[31mred\x07"
+
+
+def test_what_a_file_says_moves_no_cursor(run: Run, tmp_path: Path, folder: Path) -> None:
+    source = json.loads((folder / "config.json").read_text())
+    named = tmp_path / "named.json"
+    named.write_text(json.dumps(source | {"name": ESCAPE, "description": f"a {ESCAPE}"}))
+    header = json.dumps({ESCAPE: {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}).encode()
+    (folder / SINGLE).write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    for command in (("show", str(named)), ("convert", str(folder), str(tmp_path / "made"))):
+        outcome = run(*command)
+        assert "\\x1b[31mred\\x07" in outcome.out + outcome.err
+        assert not {"\x1b", "\x07"} & set(outcome.out + outcome.err)
+
+
+class TestTokenizers:
+    """Files of a tokenizer come along; of strangers' ones no code, and nothing from elsewhere."""
+
+    @pytest.fixture
+    def tokenizer(self, folder: Path) -> Path:
+        (folder / "tokenizer.json").write_text("{}")
+        said = {"auto_map": {"AutoTokenizer": ["evil--x.Evil", None]}, "eos_token": "</s>"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(said))
+        return folder
+
+    def test_the_one_beside_the_weights(self, run: Run, tmp_path: Path, tokenizer: Path) -> None:
+        for source in (tokenizer, tokenizer / SINGLE):
+            outcome = run("convert", str(source), str(tmp_path / "made"), "--force")
+            assert outcome.code == 0
+            assert f"tokenizer: {tokenizer / 'tokenizer.json'}" in outcome.err
+            assert (tmp_path / "made" / "tokenizer.json").read_text() == "{}"
+
+    def test_without_the_code_that_it_names(
+        self, run: Run, tmp_path: Path, tokenizer: Path
+    ) -> None:
+        assert run("convert", str(tokenizer), str(tmp_path / "made")).code == 0
+        made = json.loads((tmp_path / "made" / "tokenizer_config.json").read_text())
+        assert made == {"eos_token": "</s>"}
+
+    @pytest.mark.parametrize("given", [True, False])
+    def test_links_out_of_the_folder(
+        self, run: Run, tmp_path: Path, tokenizer: Path, given: bool
+    ) -> None:
+        outside(tokenizer, "tokenizer.json")
+        source = "tiny" if given else str(tokenizer)
+        flags = ("--tokenizer", str(tokenizer)) if given else ()
+        outcome = run("convert", source, str(tmp_path / "made"), *flags)
+        assert outcome.code == 1
+        assert "tokenizer.json: a link out of the folder" in outcome.err
+        assert not (tmp_path / "made").exists()

@@ -68,8 +68,8 @@ def note(text: str) -> None:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """End the command with a message on standard error."""
-    note(f"elmcfg: {message}")
+    """End the command with a message on standard error, whatever a file has put into it."""
+    note("\n".join(map(frames.printable, f"elmcfg: {message}".split("\n"))))
     sys.exit(code)
 
 

@@ -39,7 +39,8 @@ from elmcfg.sources import weights_of
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path),
-    help="A tokenizer.model (SentencePiece), or a folder with a tokenizer.",
+    help="A tokenizer.model (SentencePiece), or a folder with a tokenizer.  "
+    "[default: that of CONFIG's folder]",
 )
 @click.option(
     "--slice", "smaller", metavar="CONFIG", help="Cut this smaller model out of the weights."

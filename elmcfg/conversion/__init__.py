@@ -35,6 +35,7 @@ FORMATS = ("hub", "mlx-lm", "gguf", "corenet", "elmcfg")
 """A model folder for transformers and mlx-lm, or for mlx-lm alone; llama.cpp's file; the recipe for
 CoreNet's trainer; a variant file."""
 
+_TEXTS = ("corenet", "elmcfg")
 _DTYPES = ("float32", "float16", "bfloat16")
 _QUANTIZED = "q8_0"
 DTYPES = (*_DTYPES, _QUANTIZED)
@@ -48,7 +49,8 @@ class Options:
     Attributes:
         dtype: Of the matrices; the weights' own where None. ``q8_0`` is GGUF's alone.
         seed: Of random weights.
-        tokenizer: A ``tokenizer.model``, or a folder with a tokenizer.
+        tokenizer: A ``tokenizer.model``, or a folder with a tokenizer; the one beside the weights,
+            if any, where None.
         overwrite: Whether what is there may be replaced.
         shard_bytes: Most bytes of weights in one file of a folder.
         cut: The smaller model to make of the weights, if any.
@@ -110,13 +112,23 @@ def convert(
         "corenet": _text,
         "elmcfg": _text,
     }
-    if form not in ("corenet", "elmcfg"):
-        _check_dtype(form, options.dtype)
+    _check(form, options)
     return writers[form](config, target, form, checkpoint, options)
 
 
-def _check_dtype(form: str, dtype: str | None) -> None:
-    if dtype == _QUANTIZED and form != "gguf":
+def _check(form: str, options: Options) -> None:
+    """Refuse what would have no effect."""
+    if form in _TEXTS:
+        given = {
+            "--dtype": options.dtype, "--tokenizer": options.tokenizer, "--slice": options.cut
+        }  # fmt: skip
+        for flag, value in given.items():
+            if value is not None:
+                raise ConversionError(
+                    f"{flag} is for weights, and the form {form} is the config alone; name a "
+                    "folder or a .gguf file"
+                )
+    elif options.dtype == _QUANTIZED and form != "gguf":
         raise ConversionError(
             f"{_QUANTIZED} is a type of GGUF files; quantize a folder with mlx_lm.convert -q"
         )
@@ -145,35 +157,48 @@ def _folder(
     from elmcfg.conversion import hub
     from elmcfg.formats.folder import new_folder
 
-    tokenizer = () if options.tokenizer is None else hub.tokenizer_files(options.tokenizer)
+    tokenizer = _tokenizer(checkpoint, options)
     config, weights = _weights(config, checkpoint, options)
     config = hub.prepared(config, target, form)
     needed = hub.nbytes(config, weights.shapes)
     with new_folder(target, needed, replace=options.overwrite) as place:
         hub.write(place, config, weights, tokenizer, options.shard_bytes)
-    return [f"weights: {weights.origin}", *hub.warnings(config, form)]
+    names = ", ".join(map(str, tokenizer)) or "none (--tokenizer gives one)"
+    return [f"weights: {weights.origin}", f"tokenizer: {names}", *hub.warnings(config, form)]
+
+
+def _tokenizer(checkpoint: Path | None, options: Options) -> tuple[Path, ...]:
+    """The files of the tokenizer that is asked for, or else of the one beside the weights."""
+    from elmcfg.conversion import hub
+
+    if options.tokenizer is not None:
+        return hub.tokenizer_files(options.tokenizer)
+    if checkpoint is None or checkpoint.suffix.lower() == ".gguf":
+        return ()
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    return hub.tokenizer_files(folder, needed=False)
 
 
 def _gguf(
     config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
 ) -> list[str]:
-    from elmcfg.conversion import gguf, hub, tokenizer
+    from elmcfg.conversion import gguf, tokenizer
     from elmcfg.document import new_file
 
     found = gguf.obstacles(config)
     if found:
         raise ConversionError("GGUF cannot express this model: " + "; ".join(found))
-    if options.tokenizer is None:
+    pieces = next((f for f in _tokenizer(checkpoint, options) if f.name == "tokenizer.model"), None)
+    if pieces is not None:
+        vocabulary = tokenizer.sentencepiece(pieces, config.vocab_size)
+        remark = f"vocabulary: {pieces}"
+    elif options.tokenizer is not None:
+        raise ConversionError(f"{options.tokenizer}: holds no tokenizer.model (SentencePiece)")
+    else:
         vocabulary = tokenizer.placeholder(config.vocab_size)
         remark = (
             "vocabulary: a placeholder; prompts must be token ids (--tokenizer gives a real one)"
         )
-    else:
-        files = {file.name: file for file in hub.tokenizer_files(options.tokenizer)}
-        if "tokenizer.model" not in files:
-            raise ConversionError(f"{options.tokenizer}: holds no tokenizer.model (SentencePiece)")
-        vocabulary = tokenizer.sentencepiece(files["tokenizer.model"], config.vocab_size)
-        remark = f"vocabulary: {files['tokenizer.model']}"
     config, weights = _weights(config, checkpoint, options)
     file_type = _QUANTIZED if options.dtype == _QUANTIZED else config.torch_dtype
     with new_file(target, overwrite=options.overwrite) as place:

@@ -7,6 +7,7 @@ decimals, or one number, so that a model has to follow such a recipe to mean the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -109,7 +110,7 @@ def write(
         text = safetensors.index(files, sum(sizes.values()))
         (place / safetensors.INDEX).write_text(text, encoding="utf-8")
     for source in tokenizer:
-        shutil.copyfile(source, place / source.name)
+        _copy(source, place / source.name)
     if [source.name for source in tokenizer] == ["tokenizer.model"]:
         (place / "tokenizer_config.json").write_text(_TOKENIZER_CONFIG, encoding="utf-8")
     folder.write_texts(
@@ -119,6 +120,17 @@ def write(
         weights=None if weights.origin.startswith("random") else weights.origin,
         tokenizer=bool(tokenizer),
     )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file of a tokenizer, without the code that its config may name."""
+    if source.name == "tokenizer_config.json":
+        with contextlib.suppress(ValueError, RecursionError):
+            values = json.loads(source.read_bytes())
+            if isinstance(values, dict) and values.pop("auto_map", None) is not None:
+                target.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+                return
+    shutil.copyfile(source, target)
 
 
 # What transformers needs to read a SentencePiece model as Llama's, which OpenELM uses.
@@ -139,16 +151,23 @@ _TOKENIZER_CONFIG = (
 )
 
 
-def tokenizer_files(given: Path) -> tuple[Path, ...]:
+def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
     """The files of a tokenizer: one SentencePiece model, or those in a folder.
 
+    Args:
+        given: The file or the folder.
+        needed: Whether a folder must hold one.
+
     Raises:
-        ConversionError: If there are none.
+        ConversionError: If there are none, yet one is needed.
+        CheckpointError: If one in the folder is a link out of it.
     """
     if given.is_dir():
         found = tuple(given / name for name in TOKENIZER_FILES if (given / name).is_file())
-        if not found:
+        if not found and needed:
             raise ConversionError(f"{given}: holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
+        for file in found:
+            safetensors.hold_inside(file)
         return found
     if not given.is_file():
         raise ConversionError(f"{given}: no such tokenizer")

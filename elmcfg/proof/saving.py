@@ -52,7 +52,7 @@ def save(
 
     try:
         files = () if tokenizer is None else hub.tokenizer_files(tokenizer)
-    except conversion.ConversionError as error:
+    except (conversion.ConversionError, conversion.CheckpointError) as error:
         raise folder.FolderError(str(error)) from error
     config = hub.prepared(config, place, _FORM)
     largest = config.model_copy(update={"torch_dtype": options.dtypes()[0]})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
+from elmcfg.render.frames import printable
 from elmcfg.render.style import Style
 from elmcfg.units import binary
 
@@ -121,7 +122,7 @@ def title(config: Config, shape: Geometry, name: str, width: int) -> str:
         f"{norm} QK norm, {glu}"
     )
     lines = [text, *([config.description] if config.description else [])]
-    return "\n".join(fill(" ".join(line.split()), width) for line in lines)
+    return "\n".join(fill(printable(" ".join(line.split())), width) for line in lines)
 
 
 def costs(cost: Cost, dtype: str, style: Style, width: int) -> str:
