@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import elmcfg
 from elmcfg import strategies
-from elmcfg.conversion import gguf
+from elmcfg.conversion import gguf, losses
 from elmcfg.conversion.hub import with_recipe
 from elmcfg.conversion.tokenizer import placeholder
 from elmcfg.conversion.weights import Weights
@@ -21,7 +21,7 @@ from elmcfg.geometry import geometry
 from elmcfg.linter import check
 from elmcfg.portability import verdicts
 from elmcfg.portability.verdict import Outcome
-from elmcfg.sources import translated
+from elmcfg.sources import read, translated
 
 EXPRESSIBLE = {
     "normalize_qk_projections": True,
@@ -102,3 +102,60 @@ def test_corenet(values: dict[str, Any], eps: float) -> None:
     assert read.name == "it's mine"
     for key in ("rms_norm_eps", "rope_freq_constant", "rope_max_length", "max_context_length"):
         assert getattr(read, key) == getattr(config, key)
+
+
+RECIPE = {
+    "qkv_multipliers", "num_gqa_groups", "ffn_multipliers", "ffn_dim_divisor", "schedule"
+}  # fmt: skip
+_OTHER = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("a name"),
+        "source": st.just("a source"),
+        "bos_token_id": st.sampled_from([None, 1, 5]),
+        "eos_token_id": st.sampled_from([None, 2, 6]),
+        "initializer_range": st.sampled_from([0.02, 0.3]),
+        "max_context_length": st.sampled_from([77, 2048]),
+        "rms_norm_eps": st.sampled_from([1e-6, 1e-6, 1e-5]),
+        "rope_freq_constant": st.sampled_from([500.0, 10_000.0]),
+        "rope_max_length": st.sampled_from([154, 4096, 9999]),
+        "torch_dtype": st.sampled_from(["float32", "bfloat16"]),
+        "use_cache": st.booleans(),
+    },
+)
+
+
+@pytest.mark.parametrize("form", ["hub", "mlx-lm", "gguf", "corenet", "elmcfg"])
+def test_what_is_lost_is_listed(tmp_path_factory: pytest.TempPathFactory, form: str) -> None:
+    """Every form, every key: what does not come back is what the rule names, and no key more."""
+    if form == "gguf":
+        pytest.importorskip("gguf")
+    from elmcfg.conversion import ConversionError, Options, convert
+
+    target = tmp_path_factory.mktemp("made") / {"gguf": "x.gguf"}.get(form, "x.yaml")
+
+    @settings(max_examples=25)
+    @given(values=_CONFIGS, other=_OTHER)
+    def there_and_back(values: dict[str, Any], other: dict[str, Any]) -> None:
+        config = elmcfg.Config.model_validate(values | {"vocab_size": 7} | other)
+        if cost(config).parameters.total > 300_000:
+            return
+        options = Options(overwrite=True)
+        try:
+            told = convert(config, target, form, checkpoint=None, options=options)
+        except ConversionError:
+            return
+        document = translated(read(target))
+        back, found = check(document)
+        assert back is not None, found
+        assert shapes_of(back) == shapes_of(config)
+        before, after = elmcfg.resolve(config), elmcfg.resolve(back)
+        changed = {k for k in type(config).model_fields if getattr(before, k) != getattr(after, k)}
+        if form != "elmcfg":
+            changed -= RECIPE | set(losses.ABOUT)
+        assert changed == set(losses.lost(config, form))
+        said = [line for line in told if line.startswith("not kept")]
+        assert len(said) == bool(changed)
+        assert all(key in said[0] for key in changed)
+
+    there_and_back()

@@ -67,7 +67,8 @@ def command(
     A TARGET called *.gguf is written for llama.cpp, *.yaml and *.json are the config alone, and any
     other name is a model folder. Weights come from CONFIG where that is a model folder, a
     safetensors file or a GGUF file, and are random otherwise. With --slice they are those of a
-    shallower or narrower model, cut out of them: a start for training.
+    shallower or narrower model, cut out of them: a start for training. The layers are the same in
+    every form, or it is refused; keys that a form has no place for are named.
 
     \b
     Forms:

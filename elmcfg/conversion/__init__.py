@@ -94,8 +94,8 @@ def convert(
         options: How.
 
     Returns:
-        What the user should know: where the weights are from, and who will not read the result
-        as it is meant.
+        What the user should know: where the weights are from, who will not read the result as it
+        is meant, and which keys it has no place for.
 
     Raises:
         ConversionError: If it cannot be done; nothing is left of it then.
@@ -113,7 +113,11 @@ def convert(
         "elmcfg": _text,
     }
     _check(form, options)
-    return writers[form](config, target, form, checkpoint, options)
+    from elmcfg.conversion import losses
+
+    remarks = writers[form](config, target, form, checkpoint, options)
+    written = config if options.cut is None else options.cut.config
+    return [*remarks, *losses.remarks(written, form)]
 
 
 def _check(form: str, options: Options) -> None:

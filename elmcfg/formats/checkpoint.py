@@ -26,7 +26,8 @@ _EMBEDDING = "transformer.token_embeddings.weight"
 _LAYER = re.compile(r"transformer\.layers\.(0|[1-9]\d{0,5})\.")
 _USUAL_DIVISOR = 256
 _USUAL_HEAD_DIMS = (64, 128, 32, 16, 8, 4, 2)
-_ALWAYS_ASSUMED = ("rope_max_length", "initializer_range", "use_cache")
+UNTOLD = ("rope_max_length", "initializer_range", "use_cache")
+"""Keys of a config that neither tensors nor the metadata of a GGUF file tell."""
 _ASSUMED_OF_WEIGHTS = (
     "rms_norm_eps", "rope_freq_constant", "max_context_length", "bos_token_id", "eos_token_id",
 )  # fmt: skip
@@ -105,7 +106,7 @@ def from_shapes(shapes: Shapes, path: Path) -> tuple[dict[str, Any], tuple[str, 
         "normalize_qk_projections": normed,
         "share_input_output_layers": "lm_head.weight" not in shapes,
     }
-    assumed = ("ffn_dim_divisor", *(() if normed else ("head_dim",)), *_ALWAYS_ASSUMED)
+    assumed = ("ffn_dim_divisor", *(() if normed else ("head_dim",)), *UNTOLD)
     _agree(values, shapes, path)
     return values, assumed
 
@@ -186,7 +187,7 @@ def _of_gguf(path: Path) -> Reading:
         "rms_norm_eps": _short(said.get("openelm.attention.layer_norm_rms_epsilon", 1e-6)),
         "rope_freq_constant": _short(said.get("openelm.rope.freq_base", 10000.0)),
         "max_context_length": context,
-        "rope_max_length": 2 * context if isinstance(context, int) else context,
+        "rope_max_length": usual_rope_length(context) if isinstance(context, int) else context,
         "bos_token_id": said.get("tokenizer.ggml.bos_token_id"),
         "eos_token_id": said.get("tokenizer.ggml.eos_token_id"),
     }
@@ -198,6 +199,11 @@ def _of_gguf(path: Path) -> Reading:
         values["torch_dtype"] = DTYPES[common]
         return Reading(values, assumed)
     return Reading(values, (*assumed, "torch_dtype"))
+
+
+def usual_rope_length(context: int) -> int:
+    """``rope_max_length`` where nothing tells it: twice the context, as in the released models."""
+    return 2 * context
 
 
 def _short(value: Any) -> Any:

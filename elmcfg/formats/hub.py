@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from elmcfg.config import Config, resolve
+from elmcfg.formats import variant
 
 _OWN_KEYS = {"name", "description", "source", "schedule"}
 
@@ -35,7 +36,7 @@ def values(config: Config) -> dict[str, Any]:
     resolved = resolve(config)
     if foreign_code(config):
         resolved = resolved.model_copy(update={"auto_map": None})
-    plain = resolved.model_dump(mode="json", exclude_none=True, exclude=_OWN_KEYS)
+    plain = {k: v for k, v in variant.values(resolved).items() if k not in _OWN_KEYS}
     points = plain.get("qkv_multipliers")
     if points is not None and len(points) == 1:
         # The hub's code takes a plain number for a uniform model, and no list of one.

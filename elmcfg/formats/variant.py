@@ -9,11 +9,14 @@ from elmcfg.document import dump_yaml
 
 
 def values(config: Config) -> dict[str, Any]:
-    """Plain values of every key that says something, in the order of the fields."""
+    """Plain values of every key that says something, in the order of the fields.
+
+    A null is left out where it is what the key would be anyway.
+    """
     skipped = {"schedule"} if config.schedule == Schedule() else set()
-    return config.model_dump(mode="json", exclude_none=True, exclude=skipped) | (
-        {} if skipped else {"schedule": config.schedule.model_dump(mode="json")}
-    )
+    plain = config.model_dump(mode="json", exclude=skipped)
+    silent = {key for key, field in Config.model_fields.items() if field.default is None}
+    return {key: value for key, value in plain.items() if value is not None or key not in silent}
 
 
 def dump(config: Config) -> str:
