@@ -133,6 +133,8 @@ LACKS: list[tuple[dict[str, Any], str]] = [
     (LLAMA | {"per_layer_config": []}, "no mapping from layers"),
     (LLAMA | {"per_layer_config": {"1": 3}}, "layer 1 is no mapping"),
     (LLAMA | {"per_layer_config": {"1": {"head_dim": 32}}}, "head_dim of its own"),
+    (LLAMA | {"per_layer_config": {"7": {"intermediate_size": 32}}}, "a layer 7; layers are 0 to"),
+    (LLAMA | {"per_layer_config": {"-1": {"intermediate_size": 32}}}, "a layer -1; layers are 0"),
 ]
 
 

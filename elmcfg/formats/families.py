@@ -85,6 +85,7 @@ def values(data: Mapping[str, Any]) -> dict[str, Any]:
     depth, d = _whole(data, "num_hidden_layers"), _whole(data, "hidden_size")
     heads = _whole(data, "num_attention_heads")
     head_dim = data.get("head_dim") or d // heads
+    _hold_overrides(data, depth)
     layers = [_layer(data, i, heads, d, head_dim) for i in range(depth)]
     ffn = [layer.ffn_dim for layer in layers]
     linear = {
@@ -151,6 +152,22 @@ class _Layer:
     linear: tuple[str, ...] = ()
 
 
+def _hold_overrides(data: Mapping[str, Any], depth: int) -> None:
+    """Refuse a ``per_layer_config`` of layers that are not there, as transformers does.
+
+    Raises:
+        FamilyError: If it names one.
+    """
+    overrides = data.get("per_layer_config", {})
+    if not isinstance(overrides, Mapping):
+        raise FamilyError("per_layer_config is no mapping from layers to keys", "per_layer_config")
+    there = set(map(str, range(depth)))
+    strange = next((layer for layer in overrides if str(layer) not in there), None)
+    if strange is not None:
+        message = f"per_layer_config has a layer {strange}; layers are 0 to {depth - 1}"
+        raise FamilyError(message, "per_layer_config", strange)
+
+
 def _layer(data: Mapping[str, Any], index: int, heads: int, d: int, head_dim: int) -> _Layer:
     if "block_configs" in data:
         return _block(data, index, heads, d)
@@ -159,8 +176,6 @@ def _layer(data: Mapping[str, Any], index: int, heads: int, d: int, head_dim: in
         kv = _count(_entry(data, key, index), f"layer {index}: KV heads", key, index)
         return _Layer(heads, kv, _whole(data, "intermediate_size"))
     overrides = data["per_layer_config"]
-    if not isinstance(overrides, Mapping):
-        raise FamilyError("per_layer_config is no mapping from layers to keys", "per_layer_config")
     own = overrides.get(str(index), overrides.get(index, {}))
     at = ("per_layer_config", str(index))
     if not isinstance(own, Mapping):
