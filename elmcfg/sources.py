@@ -195,6 +195,8 @@ def checkpoint_of(name: str) -> Path | None:
 def weights_of(name: str) -> Path | None:
     """What to read the weights of a model from: a file, or a folder of several without an index.
 
+    Those of a ``config.json`` are the ones beside it, as ``validate`` has it.
+
     Returns:
         None where there are none: a shipped variant, a config by itself.
 
@@ -202,6 +204,9 @@ def weights_of(name: str) -> Path | None:
         CheckpointError: If they lie outside of the folder that is named, or are in a form that is
             not read: nobody who has weights wants random ones in their place.
     """
+    folder, file = os.path.split(name)
+    if file == _CONFIG and _is_file(name):
+        return weights_of(folder or os.curdir)
     found = checkpoint_of(name)
     if not is_folder(name):
         return found

@@ -31,6 +31,13 @@ def folder(tmp_path: Path, weights: dict[str, mx.array]) -> Path:
     return models.save(tmp_path / "model", CONFIG, weights)
 
 
+def holds(folder: Path, weights: dict[str, mx.array]) -> bool:
+    """Whether these are the weights in a folder."""
+    loaded = mx.load(str(folder / SINGLE))
+    assert isinstance(loaded, dict)
+    return all(mx.array_equal(loaded[name], weights[name]) for name in weights)
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
 def test_no_random_weights_in_the_place_of_pickled_ones(
     run: Run, tmp_path: Path, folder: Path, name: str
@@ -42,6 +49,22 @@ def test_no_random_weights_in_the_place_of_pickled_ones(
         assert outcome.code == 1
         assert f"{name}: not read from a folder: a pickle runs code" in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    # ... of which the config alone may well be wanted.
+    assert run("convert", str(folder), str(tmp_path / "made.yaml")).code == 0
+
+
+def test_the_weights_of_a_config_are_those_beside_it(
+    run: Run,
+    tmp_path: Path,
+    folder: Path,
+    weights: dict[str, mx.array],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    for config in ("config.json", str(folder / "config.json")):
+        outcome = run("convert", config, str(tmp_path / "made"), "--force")
+        assert outcome.code == 0
+        assert holds(tmp_path / "made", weights)
 
 
 def test_no_random_weights_in_the_place_of_a_gguf_file(
@@ -61,12 +84,9 @@ def test_several_files_without_an_index_are_one_model(
     names = list(weights)
     for part in (names[::2], names[1::2]):
         mx.save_safetensors(str(folder / f"{len(part)}.{part[0]}"), {n: weights[n] for n in part})
-    made = tmp_path / "made"
-    outcome = run("convert", str(folder), str(made))
+    outcome = run("convert", str(folder), str(tmp_path / "made"))
     assert outcome.code == 0, outcome.err
-    loaded = mx.load(str(made / SINGLE))
-    assert isinstance(loaded, dict)
-    assert all(mx.array_equal(loaded[name], weights[name]) for name in weights)
+    assert holds(tmp_path / "made", weights)
 
 
 def outside(folder: Path, name: str) -> None:
@@ -177,9 +197,7 @@ def test_a_full_disk_leaves_nothing(
 def test_the_target_may_be_the_source(run: Run, folder: Path, weights: dict[str, mx.array]) -> None:
     assert run("convert", str(folder), str(folder), "--force", "--dtype", "bfloat16").code == 0
     assert elmcfg.load(folder).torch_dtype == "bfloat16"
-    loaded = mx.load(str(folder / SINGLE))
-    assert isinstance(loaded, dict)
-    assert all(mx.array_equal(loaded[n], weights[n].astype(mx.bfloat16)) for n in weights)
+    assert holds(folder, {name: value.astype(mx.bfloat16) for name, value in weights.items()})
 
 
 @pytest.mark.parametrize("form", ["elmcfg", "corenet"])

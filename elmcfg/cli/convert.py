@@ -65,10 +65,10 @@ def command(
     """Write a model in the form that another program reads.
 
     A TARGET called *.gguf is written for llama.cpp, *.yaml and *.json are the config alone, and any
-    other name is a model folder. Weights come from CONFIG where that is a model folder, a
-    safetensors file or a GGUF file, and are random otherwise. With --slice they are those of a
-    shallower or narrower model, cut out of them: a start for training. The layers are the same in
-    every form, or it is refused; keys that a form has no place for are named.
+    other name is a model folder. Weights come from CONFIG where that is a model folder, the
+    config.json in it, a safetensors file or a GGUF file, and are random otherwise. With --slice
+    they are those of a shallower or narrower model, cut out of them: a start for training. The
+    layers are the same in every form, or it is refused; keys that a form has no place for are named.
 
     \b
     Forms:
@@ -95,7 +95,7 @@ def command(
             config,
             Path(target),
             form,
-            checkpoint=None if source == "-" else weights_of(source),
+            checkpoint=None if source == "-" or form in conversion.TEXTS else weights_of(source),
             options=_options(options, force),
         )
     except FileExistsError:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DTYPES",
     "FORMATS",
+    "TEXTS",
     "CheckpointError",
     "ConversionError",
     "FolderError",
@@ -35,7 +36,9 @@ FORMATS = ("hub", "mlx-lm", "gguf", "corenet", "elmcfg")
 """A model folder for transformers and mlx-lm, or for mlx-lm alone; llama.cpp's file; the recipe for
 CoreNet's trainer; a variant file."""
 
-_TEXTS = ("corenet", "elmcfg")
+TEXTS = ("corenet", "elmcfg")
+"""The forms that are a config alone, without weights."""
+
 _DTYPES = ("float32", "float16", "bfloat16")
 _QUANTIZED = "q8_0"
 DTYPES = (*_DTYPES, _QUANTIZED)
@@ -122,7 +125,7 @@ def convert(
 
 def _check(form: str, options: Options) -> None:
     """Refuse what would have no effect."""
-    if form in _TEXTS:
+    if form in TEXTS:
         given = {
             "--dtype": options.dtype, "--tokenizer": options.tokenizer, "--slice": options.cut
         }  # fmt: skip
