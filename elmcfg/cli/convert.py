@@ -68,7 +68,8 @@ def command(
     other name is a model folder. Weights come from CONFIG where that is a model folder, the
     config.json in it, a safetensors file or a GGUF file, and are random otherwise. With --slice
     they are those of a shallower or narrower model, cut out of them: a start for training. The
-    layers are the same in every form, or it is refused; keys that a form has no place for are named.
+    layers are the same in every form, or it is refused; keys that a form has no place for are
+    named.
 
     \b
     Forms:
