@@ -12,6 +12,7 @@ from conftest import Run
 
 import elmcfg
 from elmcfg import conversion
+from elmcfg.formats import hub
 from elmcfg.geometry import geometry
 
 TOKENS = [5, 17, 200, 299, 1, 42]
@@ -116,7 +117,7 @@ def test_code_of_strangers_is_not_named_in_what_is_written(
     run: Run, tmp_path: Path, auto_map: dict[str, str], kept: bool, target: str
 ) -> None:
     source = tmp_path / "source.json"
-    source.write_text(models.hub.dump(models.config(auto_map=RELEASED_CODE)))
+    source.write_text(hub.dump(models.config(auto_map=RELEASED_CODE)))
     said = json.loads(source.read_text())
     assert said["auto_map"] == RELEASED_CODE
     source.write_text(json.dumps(said | {"auto_map": auto_map}))

@@ -23,9 +23,9 @@ def plant(corpus: Path) -> None:
     import elmcfg
     from elmcfg.conversion import Options, convert
 
-    keys = {"num_transformer_layers": 1, "model_dim": 4, "head_dim": 2, "vocab_size": 4}
-    keys |= {"num_query_heads": [2], "num_kv_heads": [1], "ffn_multipliers": [1.0]}
-    config = elmcfg.Config.model_validate(keys | {"ffn_dim_divisor": 2})
+    sizes = {"num_transformer_layers": 1, "model_dim": 4, "head_dim": 2, "vocab_size": 4}
+    lists = {"num_query_heads": [2], "num_kv_heads": [1], "ffn_multipliers": [1.0]}
+    config = elmcfg.Config.model_validate({**sizes, **lists, "ffn_dim_divisor": 2})
     with tempfile.TemporaryDirectory() as scratch:
         for form, first in (("mlx-lm", b"\0"), ("gguf", b"\xff")):
             place = Path(scratch) / form
