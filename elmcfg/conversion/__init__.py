@@ -170,8 +170,8 @@ def _folder(
     needed = hub.nbytes(config, weights.shapes)
     with new_folder(target, needed, replace=options.overwrite) as place:
         hub.write(place, config, weights, tokenizer, options.shard_bytes)
-    names = ", ".join(map(str, tokenizer)) or "none (--tokenizer gives one)"
-    return [f"weights: {weights.origin}", f"tokenizer: {names}", *hub.warnings(config, form)]
+    copied = [f"tokenizer: {', '.join(map(str, tokenizer))}"] if tokenizer else []
+    return [f"weights: {weights.origin}", *copied, *hub.warnings(config, form)]
 
 
 def _tokenizer(checkpoint: Path | None, options: Options) -> tuple[Path, ...]:
