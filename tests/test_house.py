@@ -1,6 +1,8 @@
 """The architecture, held: who may import whom, and what starting up may cost."""
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,9 +167,48 @@ def test_rooms_import_only_what_they_may(path: Path) -> None:
         assert not {name for name in imports(path) if name.split(".")[0] == "mlx"}
 
 
+def test_rooms_import_one_way() -> None:
+    used: dict[str, set[str]] = {}
+    for path in modules():
+        names = {name.split(".")[1] for name in imports(path) if name.startswith("elmcfg.")}
+        used.setdefault(room(path), set()).update(names - {room(path), "__version__"})
+    del used["__init__"]  # whose names are imported when they are first used
+    # Raises CycleError, which names the rooms.
+    graphlib.TopologicalSorter(used).prepare()
+
+
+def rooms() -> set[str]:
+    return {room(path) for path in modules()} - {"__init__", "__main__"}
+
+
+def test_no_room_is_named_like_a_public_function() -> None:
+    assert not rooms() & set(elmcfg.__all__)
+
+
+def test_the_map_of_the_house_has_every_room() -> None:
+    text = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`(\w+)(?:\.py|/)`", text[text.index("| room") : text.index("Three dec")])
+    assert set(named) == rooms() | {"spaces"}  # which are files
+    assert len(named) == len(set(named))
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_module_outgrows_one_subject(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 420
+
+
+def test_a_command_parses_calls_and_prints() -> None:
+    lengths = {}
+    for path in sorted((PACKAGE / "cli").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and any(
+                ast.unparse(decorator).startswith("click.command")
+                for decorator in node.decorator_list
+            ):
+                _, first, *_ = node.body  # after the help
+                lengths[path.stem] = (node.end_lineno or 0) - first.lineno + 1
+    assert len(lengths) == 10
+    assert max(lengths.values()) <= 15, lengths
 
 
 def loaded_after(code: str) -> set[str]:

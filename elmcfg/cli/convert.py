@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ def command(
     Exit codes: 0 written, 1 it cannot be expressed or read, 2 called wrongly.
     """
     config = config_argument(source)
-    try:
+    with _told(target):
         form = form or _guessed(target, quiet)
         remarks = conversion.convert(
             config,
@@ -99,6 +101,15 @@ def command(
             checkpoint=None if source == "-" or form in conversion.TEXTS else weights_of(source),
             options=_options(options, force),
         )
+    if not quiet:
+        note("\n".join([f"wrote {target} ({form})", *remarks]))
+
+
+@contextmanager
+def _told(target: str) -> Iterator[None]:
+    """Ends the command with a message where the target cannot be written as asked."""
+    try:
+        yield
     except FileExistsError:
         fail(f"{target}: there is a file already; --force replaces it", 2)
     except (conversion.ConversionError, conversion.CheckpointError, BackendError) as error:
@@ -107,8 +118,6 @@ def command(
         fail(str(error), 2)
     except OSError as error:
         fail(f"{target}: cannot be written: {error.strerror or error}", 2)
-    if not quiet:
-        note("\n".join([f"wrote {target} ({form})", *remarks]))
 
 
 def _options(given: dict[str, Any], force: bool) -> conversion.Options:

@@ -87,23 +87,25 @@ def command(
         return
     configs = [document_argument(source)[0] for source in sources]
     spent = [cost(config, context_length=context_length) for config in configs]
-    bounds = (
-        [of_model(hardware, *pair) for pair in zip(configs, spent, strict=True)]
-        if hardware
-        else None
-    )
+    bounds = [of_model(hardware, *pair) for pair in zip(configs, spent, strict=True) if hardware]
     if plot is not None:
         _plot(sources, configs, plot, force)
     if format_ == "json":
         _json(configs, spent, bounds)
-        return
+    else:
+        _text(sources, configs, spent, bounds)
+
+
+def _text(
+    sources: tuple[str, ...], configs: list[Config], spent: list[Cost], bounds: list[Roofline]
+) -> None:
     if len(configs) == 1:
         _one(sources[0], configs[0], spent[0])
     else:
         shapes = [geometry(config) for config in configs]
         say(charts.side_by_side(sources, shapes, out_style(), width()))
         say("\n" + beside.costs_beside(sources, spent, out_style()))
-    for source, bound in zip(sources, bounds or (), strict=False):
+    for source, bound in zip(sources, bounds, strict=False):
         say("\n" + beside.roofline(source, bound, out_style(), width()))
 
 
@@ -119,13 +121,13 @@ def _one(source: str, config: Config, spent: Cost) -> None:
     say("\n" + tables.costs(spent, config.torch_dtype, style, columns))
 
 
-def _json(configs: list[Config], spent: list[Cost], bounds: list[Roofline] | None) -> None:
+def _json(configs: list[Config], spent: list[Cost], bounds: list[Roofline]) -> None:
     shown = [
         values.shown(config, geometry(config), c) for config, c in zip(configs, spent, strict=True)
     ]
     for one, config in zip(shown, configs, strict=True):
         one["recipe"] = values.inference(infer(config)) if geometry(config).is_whole else None
-    for one, bound in zip(shown, bounds or (), strict=False):
+    for one, bound in zip(shown, bounds, strict=False):
         one["roofline"] = values.roofline(bound)
     say(values.text(shown[0] if len(shown) == 1 else {"configs": shown}))
 
