@@ -111,7 +111,12 @@ def main() -> int:
     for code, _ in cases.values():
         if EVALUATE not in code:
             measure(code)  # Fills the file cache and writes bytecode.
-    results = {name: [measure(code) for _ in range(runs)] for name, (code, runs) in cases.items()}
+    # In turns, so that all see the same machine.
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
+    for index in range(arguments.runs):
+        for name, (code, runs) in cases.items():
+            if index < runs:
+                results[name].append(measure(code))
 
     if arguments.torch:
         program = meta()

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from measuring import compared
+
 from elmcfg.costs import cost
 from elmcfg.scaling import scale
 from elmcfg.study.journal import Journal
@@ -56,6 +58,7 @@ def costs(folder: Path, count: int) -> bool:
     for i in range(count):
         cost(scale(num_transformer_layers=4 + i % 8, **SHAPE, rope_freq_constant=10000 + i))
     loop = time.perf_counter() - began
+    compared(f"a study of {count:,} variants' costs", "a bare loop over them", seconds, loop)
     print(
         f"costs of {len(records):,} variants: {seconds:.2f} s, process and all; a bare loop "
         f"{loop:.2f} s ({seconds / loop:.1f}x); goal: under 3 s"
@@ -82,6 +85,7 @@ def journal(folder: Path, count: int) -> bool:
         by_line = [json.loads(text) for text in stream]
     lines = time.perf_counter() - began
     assert found == len(by_line) == count
+    compared(f"open a journal of {count:,} records", "read it line by line", opening, lines)
     print(
         f"opening {count:,} records: {opening:.2f} s; line by line {lines:.2f} s "
         f"({opening / lines:.2f}x); goal: under 1 s"
@@ -95,6 +99,8 @@ def proofs(folder: Path, count: int) -> bool:
     own = sum(float(r["result"]["seconds"]) for r in records[2:])
     # What starting two workers takes is paid once, however many jobs there are.
     overhead = (seconds - few) / (own / 2) - 1
+    what = f"{count} tiny proofs of a study over 2 workers"
+    compared(what, "the proofs themselves, halved", seconds - few, own / 2)
     print(
         f"{count} tiny proofs over 2 workers: {seconds:.2f} s, of which starting {few:.2f} s; "
         f"their own {own:.2f} s halved: overhead per job {overhead:+.1%}; goal: under 10 %"

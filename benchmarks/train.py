@@ -32,6 +32,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from measuring import compared
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 # Imported so, everywhere at once, because MLX leaves much of itself untyped.
 mx: Any = importlib.import_module("elmcfg.backend").import_mlx()
@@ -214,8 +216,9 @@ def main() -> int:
     if whole is not None:
         print(f"{'elmcfg train()':14}{tokens / whole * 1e3:12.2f}{'':18}{show(whole)}")
     # Of each round by itself, since other work on the machine slows both of a round alike.
-    pairs = zip(seconds["mlx-lm"], seconds["elmcfg"], strict=True)
-    ratio = statistics.median(theirs / ours for theirs, ours in pairs)
+    ours, theirs = seconds["elmcfg"], seconds["mlx-lm"]
+    compared(f"a training step of 20M, {tokens:,} tokens", "mlx-lm's trainer", ours, theirs)
+    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
     met = ratio >= GOAL
     print(f"\nelmcfg {ratio:.2f}x mlx-lm; goal: {GOAL:g}x: {'met' if met else 'MISSED'}")
     return 0 if met else 1

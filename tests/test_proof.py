@@ -103,7 +103,7 @@ def test_details_carry_the_figures() -> None:
     assert detail(report, "parameters") == f"26 tensors, {total:,} parameters"
     assert detail(report, "shapes") == "3 layers of (2, 12, 64), logits (2, 12, 101)"
     assert detail(report, "forward").startswith("logits (2, 12, 101), all finite, largest ")
-    assert detail(report, "cache").startswith("pieces of 6, 2 and 4 times 1 tokens within ")
+    assert detail(report, "cache").startswith("pieces of 7, 3 and 2 times 1 tokens within ")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -313,7 +313,7 @@ def test_a_cache_that_forgets_fails_the_cache_check(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(KVCache, "update_and_fetch", forgetful)
     report = prove(small())
-    assert failed(report) == ["cache"]
+    assert failed(report) == ["cache", "generation"]
     assert "logits with the cache are not those without: differs by 0." in detail(report, "cache")
 
 

@@ -24,17 +24,40 @@ A check's function takes the subject and returns a line of detail, or raises: ``
 with a line that says what is wrong, or anything else, which is reported as it is. A new check is a
 module in ``checks/`` and a line in the registry.
 
-Importing this package does not import MLX; :func:`prove` does.
+Importing this package does not import MLX; :func:`prove` does. Names are imported when they are
+first used: a process that proves has no use for what starts one.
 """
 
-from elmcfg.proof.child import Child
-from elmcfg.proof.device import DeviceError
-from elmcfg.proof.fleet import prove_all
-from elmcfg.proof.options import Options
-from elmcfg.proof.plan import NotEnoughMemoryError
-from elmcfg.proof.registry import CHECKS, Check
-from elmcfg.proof.report import CheckResult, CheckStarted, Event, Plan, Progress, Report, Step
-from elmcfg.proof.runner import prove
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elmcfg.proof.child import Child
+    from elmcfg.proof.device import DeviceError
+    from elmcfg.proof.fleet import prove_all
+    from elmcfg.proof.options import Options
+    from elmcfg.proof.plan import NotEnoughMemoryError
+    from elmcfg.proof.registry import CHECKS, Check
+    from elmcfg.proof.report import CheckResult, CheckStarted, Event, Plan, Progress, Report, Step
+    from elmcfg.proof.runner import prove
+
+_HOMES = {
+    "CHECKS": "registry",
+    "Check": "registry",
+    "CheckResult": "report",
+    "CheckStarted": "report",
+    "Child": "child",
+    "DeviceError": "device",
+    "Event": "report",
+    "NotEnoughMemoryError": "plan",
+    "Options": "options",
+    "Plan": "report",
+    "Progress": "report",
+    "Report": "report",
+    "Step": "report",
+    "prove": "runner",
+    "prove_all": "fleet",
+}
 
 __all__ = [
     "CHECKS",
@@ -53,3 +76,11 @@ __all__ = [
     "prove",
     "prove_all",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -4,11 +4,10 @@ With N parameters of b bytes (4 or 2), B sequences of L tokens, D model channels
 head, and in layer i Q query heads, K KV heads and F feed-forward channels, the peak is the larger
 of two:
 
-*While weights are made*, one tensor after another in the checkpoint's order: those that are
-there, and the one in the making, which is drawn in float32 in place (4 bytes each) and then cast,
-where that is another dtype:
+*While weights are made*, from a pool of P numbers (the lesser of N and 2**22 - 3), which are drawn
+in float32 and then cast, where that is another dtype:
 
-    max over tensors t of  b * sum(earlier sizes) + (4 if b == 4 else 4 + b) * size(t)
+    max(b * (N + P), 6 * P for 2-byte dtypes)
 
 *While the model runs*, per check, beside the weights, b * N, and the logits that are kept,
 b * T * V with T = B * L tokens (S is the lesser of L and 16; M the parameters of the largest layer;
@@ -22,8 +21,8 @@ E = V * D, and twice that where the head is not tied):
     "dtypes"         2 * M, 4 * M for 2-byte dtypes        a layer in another dtype
     "quantization"   1.15 * M                              a layer in 8 bits, with its scales
     "save-load"      (b + 1) * max(M, E)                   what was read, and its comparison
-    "gradient"       b * max(3.3 * V * D, 1.8 * M + 1.5 * V * D)   gradients of table and layer;
-                                                           2.2 where the head is not tied
+    "gradient"       b * max(1.3 * M, M + V * D)           gradients of a layer and the table;
+                                                           2.1 * V * D at least where it is tied
 
     layer        = b * T * max over layers of (4D          norms and the residual stream
                                 + 3(Q + 2K)H + QH + QL     heads; one row of scores each
@@ -58,6 +57,7 @@ from typing import TYPE_CHECKING
 from elmcfg.costs import DTYPE_BYTES, layer_cost
 from elmcfg.proof.speed import COPY_BYTES
 from elmcfg.proof.subject import SHORT
+from elmcfg.proof.weights import PERIOD
 
 if TYPE_CHECKING:
     from elmcfg.geometry import Geometry, LayerShape
@@ -112,10 +112,10 @@ def needs(
         cuda: Whether that is on a CUDA device.
     """
     width = DTYPE_BYTES[dtype]
-    sizes = [math.prod(tensor) for tensor in shape.tensor_shapes().values()]
+    count = sum(math.prod(tensor) for tensor in shape.tensor_shapes().values())
     return Needs(
-        making=_making(sizes, width),
-        weights=width * sum(sizes),
+        making=_making(count, width),
+        weights=width * count,
         logits=width * batch_size * seq_len * shape.vocab_size,
         beside=_beside_weights(shape, width, seq_len, batch_size, cuda=cuda),
     )
@@ -137,13 +137,9 @@ def kept_to(peak: int) -> Iterator[None]:
         mx.set_memory_limit(before)
 
 
-def _making(sizes: list[int], width: int) -> int:
-    drawn = 4 if width == 4 else 4 + width
-    there, peak = 0, 0
-    for size in sizes:
-        peak = max(peak, there + drawn * size)
-        there += width * size
-    return peak
+def _making(count: int, width: int) -> int:
+    pool = min(PERIOD, count)
+    return max(width * (count + pool), (4 + width) * pool if width < 4 else 0)
 
 
 def _beside_weights(
@@ -177,7 +173,7 @@ def _beside_weights(
         "save-load": (width + 1) * max(parameters, table if tied else 2 * table),
     }
     if width == 4 and seq_len > 2:  # What gradients need besides: elmcfg.proof.checks.gradient.
-        most = max((33 if tied else 22) * table, 18 * parameters + 15 * table)
+        most = max(13 * parameters, 10 * (parameters + table), 21 * table * tied)
         beside["gradient"] = width * (3 * table + 4 * parameters if cuda else most // 10)
     return beside
 

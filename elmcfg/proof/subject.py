@@ -77,12 +77,10 @@ class Subject:
 
     @cached_property
     def model(self) -> Model:
-        """The model, with nothing evaluated, and weights that are quick to make."""
+        """The model, with nothing evaluated."""
         from elmcfg.model.build import build
-        from elmcfg.proof.weights import quick_weights
 
-        model = build(self.config, dtype=self.dtype, seed=self.seed)
-        return quick_weights(model, self.config, dtype=self.dtype, seed=self.seed)
+        return build(self.config, dtype=self.dtype, seed=self.seed)
 
     @property
     def parameters(self) -> dict[str, mx.array]:
@@ -108,17 +106,38 @@ class Subject:
 
     @cached_property
     def evaluated_model(self) -> Model:
-        """The model with its weights computed.
+        """The model with weights that are quick to make."""
+        from elmcfg.proof.weights import quick_weights
 
-        One tensor at a time, so that no more than one is in the making: computing all at once
-        lets MLX hold the random bits of many.
+        self.note("making the weights")
+        quick_weights(self.model, self.config, dtype=self.dtype, seed=self.seed)
+        return self.model
+
+    @cached_property
+    def short_logits(self) -> mx.array:
+        """Logits (1, S, vocab_size) of the short tokens, in one pass without a cache, evaluated."""
+        import mlx.core as mx
+
+        self.note("one pass over the short tokens")
+        logits = self.evaluated_model(self.short_tokens)
+        mx.eval(logits)
+        return logits
+
+    @cached_property
+    def short_streams(self) -> list[mx.array]:
+        """The residual stream (1, S, D) of the short tokens before each layer and after the last.
+
+        Evaluated, layer by layer.
         """
         import mlx.core as mx
 
-        self.note("making the weights")
-        for tensor in self.parameters.values():
-            mx.eval(tensor)
-        return self.model
+        transformer = self.evaluated_model.transformer
+        streams = [transformer.token_embeddings(self.short_tokens)]
+        for index, layer in enumerate(transformer.layers):
+            self.note(f"layer {index}")
+            streams.append(layer(streams[-1], "causal" if self.seq_len > 1 else None))
+            mx.eval(streams)
+        return streams
 
     @cached_property
     def logits(self) -> mx.array:

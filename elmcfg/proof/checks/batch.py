@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(subject: Subject) -> str:
-    """Run a sequence alone, beside another one, and beside a longer one with padding before it.
+    """Run a sequence beside another one, and its beginning behind padding: as if it were alone.
 
     Padding is hidden by the mask of a cache, as mlx-lm's batched caches do: padded positions are
     looked at by nobody, and a row's positions begin after its padding.
@@ -28,8 +28,7 @@ def check(subject: Subject) -> str:
     other = (row[:, ::-1] + 1) % subject.config.vocab_size
     length = row.shape[1]
     padding = min(3, length - 1)
-    subject.note("alone")
-    alone, shorter = model(row), model(row[:, : length - padding])
+    alone = subject.short_logits
     subject.note("beside another row")
     beside = model(mx.concatenate([row, other]))[:1]
     share = share_of_difference(beside, alone)
@@ -39,7 +38,7 @@ def check(subject: Subject) -> str:
     padded = mx.concatenate([filler, row[:, : length - padding]], axis=1)
     caches = [PaddedCache([0, padding]) for _ in model.layers]
     hidden = model(mx.concatenate([other, padded]), caches)[1:, padding:]
-    padded_share = share_of_difference(hidden, shorter)
+    padded_share = share_of_difference(hidden, alone[:, : length - padding])
     expect_close(f"a row changes with {padding} tokens of padding", padded_share, subject.dtype)
     return (
         f"beside another row within {share:.1g}, behind {padding} padding within {padded_share:.1g}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from elmcfg.model import KVCache
 
-DECODE_STEPS = 4
+DECODE_STEPS = 2
 
 
 def check(subject: Subject) -> str:

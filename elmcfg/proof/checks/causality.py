@@ -22,7 +22,7 @@ def check(subject: Subject) -> str:
     model, tokens, at = subject.evaluated_model, subject.short_tokens, length // 2
     changed = tokens + 0
     changed[:, at] = (tokens[:, at] + 1) % vocabulary
-    before, after = model(tokens), model(changed)
+    before, after = subject.short_logits, model(changed)
     share = share_of_difference(after[:, :at], before[:, :at])
     expect_close(f"token {at} changes the logits of earlier tokens", share, subject.dtype)
     later = share_of_difference(after[:, at:], before[:, at:])

@@ -59,23 +59,20 @@ def check(subject: Subject) -> str:
 def _check_sizes(subject: Subject) -> list[float]:
     import mlx.core as mx
 
-    sizes, eps = [], subject.config.rms_norm_eps
-    stream = None
-    for name, output in _parts(subject, subject.short_tokens):
-        size = _rms(output)
-        if name == "the final norm" and stream is not None:
-            expected = _rms(stream * mx.rsqrt((stream**2).mean(axis=-1, keepdims=True) + eps))
-            if not abs(size / expected - 1) <= NORM_TOLERANCE * 1.01:
-                raise CheckFailedError(
-                    f"the final norm gives an RMS of {size:.3g}, not {expected:.3g}"
-                )
-        elif not LEAST_SIZE <= size <= MOST_SIZE:
+    sizes = []
+    for name, stream in zip(_names(subject), subject.short_streams, strict=True):
+        size = _rms(stream)
+        if not LEAST_SIZE <= size <= MOST_SIZE:
             raise CheckFailedError(
                 f"{name} gives an RMS of {size:.2g}, not {LEAST_SIZE:g} to {MOST_SIZE:g}"
             )
-        else:
-            sizes.append(size)
-            stream = output.astype(mx.float32)
+        sizes.append(size)
+    last, eps = subject.short_streams[-1], subject.config.rms_norm_eps
+    size = _rms(subject.evaluated_model.transformer.norm(last))
+    last = last.astype(mx.float32)
+    expected = _rms(last * mx.rsqrt((last**2).mean(axis=-1, keepdims=True) + eps))
+    if not abs(size / expected - 1) <= NORM_TOLERANCE * 1.01:
+        raise CheckFailedError(f"the final norm gives an RMS of {size:.3g}, not {expected:.3g}")
     return sizes
 
 
@@ -115,22 +112,27 @@ def _rms(x: mx.array) -> float:
 
 
 def _first_bad_part(subject: Subject) -> str:
-    for name, output in _parts(subject, subject.tokens):
+    for name, output in _parts(subject):
         if not _is_finite(output):
             return name
     return "the output head"
 
 
-def _parts(subject: Subject, tokens: mx.array) -> Iterator[tuple[str, mx.array]]:
+def _parts(subject: Subject) -> Iterator[tuple[str, mx.array]]:
     """The residual stream after each part of the model, in order."""
     import mlx.core as mx
 
     transformer = subject.evaluated_model.transformer
-    hidden = transformer.token_embeddings(tokens)
-    yield "the token embedding", hidden
-    for index, layer in enumerate(transformer.layers):
-        subject.note(f"layer {index}")
+    embedding, *layers = _names(subject)
+    hidden = transformer.token_embeddings(subject.tokens)
+    yield embedding, hidden
+    for name, layer in zip(layers, transformer.layers, strict=True):
+        subject.note(name)
         hidden = layer(hidden, "causal")
         mx.eval(hidden)
-        yield f"layer {index}", hidden
+        yield name, hidden
     yield "the final norm", transformer.norm(hidden)
+
+
+def _names(subject: Subject) -> list[str]:
+    return ["the token embedding", *(f"layer {each.index}" for each in subject.shape.layers)]

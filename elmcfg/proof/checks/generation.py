@@ -13,7 +13,7 @@ from elmcfg.proof.tolerance import TOLERANCES, largest, number
 if TYPE_CHECKING:
     import mlx.core as mx
 
-NEW_TOKENS = 8
+NEW_TOKENS = 6
 _STEP = 4
 
 
@@ -55,7 +55,7 @@ def check(subject: Subject) -> str:
             logits = model(token, caches)[:, -1]
             mx.eval(logits)
             seconds.append(time.perf_counter() - began)
-    plain = model(mx.concatenate([prompt, *chosen], axis=1))[0, prompt.shape[1] - 1 : -1]
+    plain = model(mx.concatenate([prompt, *chosen[:-1]], axis=1))[0, prompt.shape[1] - 1 :]
     _compare(subject, [int(number(token)) for token in chosen], plain)
     return f"{count} tokens the same with and without cache; {_speeds(subject, seconds)}"
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from elmcfg.costs import cost
 from elmcfg.proof.subject import CheckFailedError, Subject
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 _SHOWN = 3
 
@@ -17,7 +22,8 @@ def check(subject: Subject) -> str:
     Raises:
         CheckFailedError: Naming the first tensors that differ, or both counts.
     """
-    problems = _differences(subject)
+    built = subject.parameters
+    problems = _differences(subject, built)
     if problems:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise CheckFailedError("; ".join(problems[:_SHOWN]) + more)
@@ -26,12 +32,11 @@ def check(subject: Subject) -> str:
         raise CheckFailedError(
             f"the model has {subject.counted:,} parameters, the closed form says {predicted:,}"
         )
-    return f"{len(subject.parameters)} tensors, {predicted:,} parameters"
+    return f"{len(built)} tensors, {predicted:,} parameters"
 
 
-def _differences(subject: Subject) -> list[str]:
+def _differences(subject: Subject, built: dict[str, mx.array]) -> list[str]:
     expected = subject.shape.tensor_shapes()
-    built = subject.parameters
     problems = [f"{name} is missing" for name in expected if name not in built]
     problems += [f"{name} is not expected" for name in built if name not in expected]
     for name, shape in expected.items():
