@@ -22,7 +22,7 @@ from elmcfg.study.jobs import Job
 from elmcfg.study.local import Local
 from elmcfg.study.plan import PlanError, read_plan
 from elmcfg.study.running import run as run_study
-from elmcfg.study.variants import unmatched, variants
+from elmcfg.study.variants import Named, unmatched, variants
 from elmcfg.study.worker import Worker
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +54,7 @@ def broken(action: str) -> Worker:
 
 
 def job(kind: str = "proof", name: str = "tiny", **settings: Any) -> Job:
-    return Job(kind, name, load(name).model_dump(mode="json"), None, settings)
+    return Job(kind, Named(name, name, load(name)), None, settings)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -204,7 +204,8 @@ def test_a_job_that_takes_too_much_memory_is_ended() -> None:
 def test_keys_stand_for_what_is_done() -> None:
     one = job(shapes_only=True)
     assert len(one.key) == 32
-    same = Job("proof", "other", {**one.config, "name": "other"}, None, {"shapes_only": True})
+    other = one.variant.config.model_copy(update={"name": "other"})
+    same = Job("proof", Named("other", "a copy", other), None, {"shapes_only": True})
     assert same.key == one.key
     others = [job(shapes_only=False), job("speed", shapes_only=True), job(name="lws-18l-crown")]
     assert len({one.key, *(other.key for other in others)}) == 4

@@ -21,8 +21,17 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
     """
     import yaml  # as in reading: only who writes YAML pays for PyYAML
 
-    return yaml.safe_dump(
-        dict(values), sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    # libyaml's emitter takes a fifth of the time of the one in Python.
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(
+        yaml.dump(
+            dict(values),
+            Dumper=dumper,
+            sort_keys=False,
+            default_flow_style=None,
+            width=100,
+            allow_unicode=True,
+        )
     )
 
 

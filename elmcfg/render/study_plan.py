@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from elmcfg.costs import cost
-
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
     from elmcfg.study.plan import Plan
@@ -21,7 +19,7 @@ def text(plan: Plan, found: Sequence[Named], budget: float | None, todo: Sequenc
         f"{'':{width}}  {'parameters':>15}  {'non-embedding':>15}  {'KV bytes/token':>14}  off"
     ]
     for variant in found[:_MOST]:
-        spent = cost(variant.config)
+        spent = variant.cost
         off = "" if variant.deviation is None else f"{variant.deviation:+.2%}"
         lines.append(
             f"{variant.name:{width}}  {spent.parameters.total:15,}  "

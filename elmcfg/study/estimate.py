@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elmcfg.config import Config
 from elmcfg.costs import cost
 from elmcfg.study.jobs import Job
 
@@ -43,7 +42,7 @@ def flops(job: Job) -> float:
         return 0.0
     settings = job.settings
     length = settings.get("seq_len") or _PROOF_TOKENS
-    per_token = cost(Config.model_validate(job.config), context_length=length).flops_per_token
+    per_token = cost(job.variant.config, context_length=length).flops_per_token
     if job.kind == "training":
         tokens = settings["steps"] * settings["batch_size"] * length
         return float(3 * per_token.prefill * tokens)

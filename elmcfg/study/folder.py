@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_json
+
 from elmcfg import __version__
-from elmcfg.config import resolve
-from elmcfg.costs import cost
 from elmcfg.document import dump_yaml, write_atomically
 from elmcfg.study.results import FORMAT
 
@@ -64,7 +63,7 @@ def write(
     write_atomically(folder / PLAN, dump_yaml(plan.values()), overwrite=True)
     values = study_values(plan, found, budget, todo)
     values["settings"]["folder"] = str(base.absolute())
-    text = json.dumps(values, indent=1) + "\n"
+    text = to_json(values, indent=1).decode() + "\n"
     write_atomically(folder / STUDY, text, overwrite=True)
 
 
@@ -85,8 +84,8 @@ def study_values(
             {
                 "name": v.name,
                 "source": v.source,
-                "config": resolve(v.config).model_dump(mode="json"),
-                "cost": cost(v.config).values(),
+                "config": v.values,
+                "cost": v.cost.values(),
                 "deviation": v.deviation,
             }
             for v in found
@@ -95,7 +94,7 @@ def study_values(
             {
                 "key": job.key,
                 "kind": job.kind,
-                "variant": job.variant,
+                "variant": job.variant.name,
                 "seed": job.seed,
                 "learning_rate": job.learning_rate,
             }

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
-from elmcfg.config import resolve
 from elmcfg.study.plan import PlanError
 from elmcfg.training import CorpusError, CorpusSpec, by_content
 from elmcfg.training.corpora import OWN
@@ -29,8 +28,7 @@ class Job:
 
     Attributes:
         kind: ``costs``, ``proof``, ``speed`` or ``training``.
-        variant: Name of the variant.
-        config: Keys of the released config.json, lists written out.
+        variant: Of what.
         seed: Of a training; None for the other kinds.
         settings: Of the kind.
         corpus: Of a training.
@@ -38,8 +36,7 @@ class Job:
     """
 
     kind: str
-    variant: str
-    config: dict[str, Any]
+    variant: Named
     seed: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     corpus: dict[str, Any] | None = None
@@ -50,7 +47,7 @@ class Job:
         """32 hexadecimal digits that stand for what is done, with which version of elmcfg."""
         said = {
             "kind": self.kind,
-            "config": {k: v for k, v in self.config.items() if k not in _PROSE},
+            "config": {k: v for k, v in self.variant.values.items() if k not in _PROSE},
             "seed": self.seed,
             "settings": self.settings,
             "corpus": self.content,
@@ -69,15 +66,15 @@ class Job:
         """A few words for people."""
         rate = "" if self.learning_rate is None else f", learning rate {self.learning_rate:g}"
         seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"{self.variant}: {self.kind}{seed}{rate}"
+        return f"{self.variant.name}: {self.kind}{seed}{rate}"
 
     def values(self, folder: Path | None = None) -> dict[str, Any]:
         """The one JSON object that a worker takes."""
         return {
             "key": self.key,
             "kind": self.kind,
-            "variant": self.variant,
-            "config": self.config,
+            "variant": self.variant.name,
+            "config": self.variant.values,
             "seed": self.seed,
             "settings": self.settings,
             "corpus": self.corpus,
@@ -99,7 +96,6 @@ def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
     Raises:
         elmcfg.study.plan.PlanError: If the corpus of a training cannot be read.
     """
-    configs = {v.name: resolve(v.config).model_dump(mode="json") for v in found}
     settings: dict[str, dict[str, Any]] = {
         "costs": {},
         "proof": plan.proof.model_dump(mode="json"),
@@ -107,8 +103,8 @@ def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
     }
     for kind, how in settings.items():
         if kind in plan.measure:
-            for name, config in configs.items():
-                yield Job(kind, name, config, None, how)
+            for variant in found:
+                yield Job(kind, variant, None, how)
     if "training" not in plan.measure:
         return
     corpus = plan.corpus.model_dump(mode="json")
@@ -122,5 +118,5 @@ def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
     for seed in plan.seeds:
         for rate in plan.training.rates:
             how = plan.training.at(rate).model_dump(mode="json")
-            for name, config in configs.items():
-                yield Job("training", name, config, seed, how, corpus, content)
+            for variant in found:
+                yield Job("training", variant, seed, how, corpus, content)

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from elmcfg.config import Config
-from elmcfg.costs import cost
 from elmcfg.study import folder as files
 from elmcfg.study.claims import Claims
 from elmcfg.study.jobs import Job
@@ -105,16 +103,14 @@ def _distinct(todo: Sequence[Job]) -> Iterator[Job]:
 
 
 def _do_costs(todo: Sequence[Job], journal: Journal, progress: Progress) -> None:
-    """Costs take no process of their own: they are arithmetic on a config that is valid."""
+    """Costs take no process, and no time of their own: the plan's variants know theirs."""
     for begin in range(0, len(todo), _BATCH):
         batch = todo[begin : begin + _BATCH]
         records = []
         for job in batch:
-            began, clock = datetime.now(UTC), time.monotonic()
-            result = cost(Config.model_validate(job.config)).values()
-            seconds = time.monotonic() - clock
-            attempt = journal.attempts(job.key) + 1
-            records.append(make_record(job.values(), result, None, began, seconds, None, attempt))
+            attempt, result = journal.attempts(job.key) + 1, job.variant.cost.values()
+            now = datetime.now(UTC)
+            records.append(make_record(job.values(), result, None, now, 0.0, None, attempt))
         journal.append(records)
         for job, record in zip(batch, records, strict=True):
             progress.recorded(job, record)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from elmcfg.config import Config
+from elmcfg.config import Config, resolve
+from elmcfg.costs import Cost, cost
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.document import Document
 from elmcfg.geometry import geometry
@@ -22,14 +24,14 @@ _SPELLINGS = {"layers": "num_transformer_layers", "queries_per_kv_head": "num_gq
 _BUDGET = ("min_", "max_", "target_")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Named:
     """A variant of a study.
 
     Attributes:
         name: Unique in the study.
         source: Where it comes from, in words.
-        config: What it is.
+        config: What it is, with the lists written out.
         deviation: Distance from the budget as a share of it; None without a budget.
     """
 
@@ -37,6 +39,16 @@ class Named:
     source: str
     config: Config
     deviation: float | None = None
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The config as plain values, which its jobs share."""
+        return self.config.model_dump(mode="json")
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What it costs."""
+        return cost(self.config)
 
 
 def variants(
@@ -73,8 +85,7 @@ def variants(
     costs = [_cost(one.config, plan.match.cost) for one in named]
     budget = plan.match.target or costs[0]
     return tuple(
-        Named(one.name, one.source, one.config, had / budget - 1)
-        for one, had in zip(named, costs, strict=True)
+        replace(one, deviation=had / budget - 1) for one, had in zip(named, costs, strict=True)
     ), budget
 
 
@@ -177,7 +188,7 @@ def _named(found: list[tuple[str | None, str, Config]]) -> list[Named]:
         while name in taken:
             name, number = f"{stem}-{number}", number + 1
         taken.add(name)
-        named.append(Named(name, source, config))
+        named.append(Named(name, source, resolve(config)))
     return named
 
 
