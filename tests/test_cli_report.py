@@ -9,6 +9,9 @@ import pytest
 from conftest import Run
 from studies import write_study
 
+from elmcfg.study.journal import Journal
+from elmcfg.study.results import read_results
+
 
 def test_it_prints_the_verdict_and_writes_three_files(run: Run, tmp_path: Path) -> None:
     write_study(tmp_path)
@@ -33,7 +36,7 @@ def test_an_unfinished_study_is_reported_with_what_broke(run: Run, tmp_path: Pat
         match=None,
     )
     journal = tmp_path / "s" / "journal.jsonl"
-    journal.write_text(journal.read_text() + '{"key": "t-rev')
+    journal.write_text('{"key": "t-rev\n' + journal.read_text() + '{"key": "t-rev')
     done = run("report", str(tmp_path / "s"), "-o", str(tmp_path / "new" / "out"))
     assert done.code == 0
     text = " ".join(done.out.split())
@@ -42,8 +45,21 @@ def test_an_unfinished_study_is_reported_with_what_broke(run: Run, tmp_path: Pat
     assert "vanilla: training, seed 0, learning rate 0.0003 diverged" in text
     assert "15 of 16 jobs recorded" in text
     assert "not matched on a budget" in text
-    assert "1 torn or damaged lines" in text
+    assert "1 damaged lines" in text
     assert len(list((tmp_path / "new" / "out").iterdir())) == 3
+
+
+def test_the_report_and_a_resumed_study_go_by_one_record_of_a_job(tmp_path: Path) -> None:
+    records = write_study(tmp_path, statuses={("crown", 1): "diverged"})
+    twice = [r | {"status": "done", "attempt": 2} for r in records if r["status"] == "diverged"]
+    failed = [r | {"status": "failed", "result": None, "attempt": 2} for r in records[:1]]
+    with (tmp_path / "journal.jsonl").open("a") as stream:
+        stream.writelines(json.dumps(r) + "\n" for r in twice + failed)
+    counting = Journal(tmp_path / "journal.jsonl").records()
+    runs = read_results(tmp_path).runs
+    assert {run.key: run.status for run in runs} == {k: r["status"] for k, r in counting.items()}
+    assert [run.status for run in runs].count("diverged") == 1
+    assert {run.attempt for run in runs} == {1}
 
 
 @pytest.mark.parametrize(

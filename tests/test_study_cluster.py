@@ -44,9 +44,11 @@ class Processes:
         self._all.append(process)
         return process, log
 
-    def scheduler(self) -> str:
-        _, log = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        return waited(log, r"Scheduler at:\s+(tcp://\S+)")
+    def scheduler(self, port: str = "0") -> tuple[subprocess.Popen[bytes], str]:
+        process, log = self.start(
+            "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"
+        )
+        return process, waited(log, r"Scheduler at:\s+(tcp://\S+)")
 
     def worker(self, address: str, threads: int = 1) -> subprocess.Popen[bytes]:
         process, log = self.start(
@@ -99,19 +101,43 @@ def proofs(tmp_path: Path) -> list[dict[str, Any]]:
     return [record for record in records if record["kind"] == "proof"]
 
 
-def test_a_worker_that_dies_costs_nothing(dask: Processes, tmp_path: Path) -> None:
-    address = dask.scheduler()
-    doomed, _ = dask.worker(address, threads=4), dask.worker(address)
-    process = study(tmp_path, address)
+def wait_for_a_proof(tmp_path: Path) -> None:
     until = time.monotonic() + 60
     while not proofs(tmp_path) and time.monotonic() < until:
         time.sleep(0.02)
-    os.killpg(doomed.pid, signal.SIGKILL)
-    out, err = process.communicate(timeout=120)
+
+
+def every_job_is_recorded_once(process: subprocess.Popen[str], tmp_path: Path) -> None:
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert "16 of 16 jobs done" in out
     keys = [record["key"] for record in proofs(tmp_path)]
     assert len(keys) == len(set(keys)) == len(PROFILES)
+
+
+def test_a_worker_that_dies_costs_nothing(dask: Processes, tmp_path: Path) -> None:
+    _, address = dask.scheduler()
+    doomed, _ = dask.worker(address, threads=4), dask.worker(address)
+    process = study(tmp_path, address)
+    wait_for_a_proof(tmp_path)
+    os.killpg(doomed.pid, signal.SIGKILL)
+    every_job_is_recorded_once(process, tmp_path)
+
+
+def test_a_scheduler_that_is_killed_and_started_again_costs_nothing(
+    dask: Processes, tmp_path: Path
+) -> None:
+    scheduler, address = dask.scheduler()
+    workers = [dask.worker(address), dask.worker(address)]
+    process = study(tmp_path, address)
+    wait_for_a_proof(tmp_path)
+    os.killpg(scheduler.pid, signal.SIGKILL)
+    scheduler.wait()
+    for worker in workers:  # Without a nanny a worker ends with its scheduler.
+        worker.wait(timeout=60)
+    dask.scheduler(address.rpartition(":")[2])
+    dask.worker(address)
+    every_job_is_recorded_once(process, tmp_path)
 
 
 def test_no_scheduler_and_another_version_are_told(
@@ -124,7 +150,7 @@ def test_no_scheduler_and_another_version_are_told(
     assert done.code == 1
     assert "no scheduler answers at tcp://127.0.0.1:9" in done.err
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 10.0)
-    address = dask.scheduler()
+    _, address = dask.scheduler()
     dask.worker(address)
     monkeypatch.setattr(cluster, "__version__", "9.9.9")
     done = run(*flags, "--scheduler", address)

@@ -10,7 +10,6 @@ from pydantic_core import to_json
 
 from elmcfg import __version__
 from elmcfg.document import dump_yaml, write_atomically
-from elmcfg.study.results import FORMAT
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS = (
     "plan.yaml", "study.json", "journal.jsonl", "claims.lock", "checkpoints",
 )  # fmt: skip
+
+FORMAT = 1
+"""The format of ``study.json``, a number that changes when a reader of the old would misread it."""
 
 
 class StudyFolderError(ValueError):

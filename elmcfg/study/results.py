@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elmcfg.config import Config
 from elmcfg.geometry import Geometry, geometry
+from elmcfg.study import folder as files
+from elmcfg.study.journal import Journal
 from elmcfg.study.verdict import Trial
 
 
@@ -58,7 +59,7 @@ class Job(BaseModel):
 
 
 class Run(Job):
-    """The last word of the journal on a job.
+    """The record of a job that counts.
 
     Attributes:
         status: ``done``, ``diverged`` or ``failed``.
@@ -151,28 +152,35 @@ class Results:
 def read_results(folder: Path) -> Results:
     """Read a study's folder.
 
-    A line that a kill tore is passed over and told in the remarks. Of a job with several records a
-    finished one counts before a failed one, and else the last.
+    Which record of a job counts, and which lines are none, :mod:`elmcfg.study.journal` says; what
+    was passed over is told in the remarks.
 
     Raises:
         NotAStudyError: If the folder is no study's, ``study.json`` is damaged or of a format not
             known here, or there is no record yet.
     """
-    header = _header(folder / "study.json")
-    wanted = {job.key for job in header.jobs}
-    last: dict[str, Run] = {}
-    passed_over: Counter[str] = Counter()
-    for line in _lines(folder / "journal.jsonl"):
-        try:
-            run = Run.model_validate(json.loads(line))
-        except ValueError:  # pydantic's and json's errors alike
-            passed_over["torn or damaged lines"] += 1
-            continue
-        if run.key not in wanted:
-            passed_over["records of jobs that the plan no longer has"] += 1
-        elif run.key not in last or last[run.key].status != "done":
-            last[run.key] = run
-    if not last:
+    header = _header(folder / files.STUDY)
+    path = folder / files.JOURNAL
+    try:
+        journal = Journal(path)
+    except OSError as error:
+        raise NotAStudyError(f"{path} cannot be read: {error.strerror}") from error
+    records = journal.records()
+    damaged = journal.damaged
+    runs: dict[str, Run] = {}
+    for job in header.jobs:
+        if job.key in records:
+            try:
+                runs[job.key] = Run.model_validate(records[job.key])
+            except ValidationError:
+                damaged += 1
+    passed_over = {
+        "damaged lines": damaged,
+        "records of jobs that the plan no longer has": len(
+            records.keys() - {job.key for job in header.jobs}
+        ),
+    }
+    if not runs:
         raise NotAStudyError(
             f"{folder}: the journal has no finished job yet; "
             f"elmcfg study --resume {folder} goes on with the study"
@@ -182,14 +190,12 @@ def read_results(folder: Path) -> Results:
         match=header.match,
         settings=header.settings,
         variants=header.variants,
-        runs=tuple(last[job.key] for job in header.jobs if job.key in last),
-        missing=tuple(job for job in header.jobs if job.key not in last),
-        remarks=tuple(f"{n} {what} in the journal passed over" for what, n in passed_over.items()),
+        runs=tuple(runs[job.key] for job in header.jobs if job.key in runs),
+        missing=tuple(job for job in header.jobs if job.key not in runs),
+        remarks=tuple(
+            f"{n} {what} in the journal passed over" for what, n in passed_over.items() if n
+        ),
     )
-
-
-FORMAT = 1
-"""The format of ``study.json``, a number that changes when a reader of the old would misread it."""
 
 
 def _header(path: Path) -> _Header:
@@ -209,22 +215,12 @@ def _header(path: Path) -> _Header:
         raise NotAStudyError(f"{path}: {where or 'a config'}: {first['msg']}") from error
     except (OSError, ValueError) as error:
         raise NotAStudyError(f"{path} cannot be read: {error}") from error
-    if header.format != FORMAT:
+    if header.format != files.FORMAT:
         raise NotAStudyError(
-            f"{path} has format {header.format!r}, and this elmcfg reads format {FORMAT}; "
+            f"{path} has format {header.format!r}, and this elmcfg reads format {files.FORMAT}; "
             "use the elmcfg that made it"
         )
     return header
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            yield from (line for line in stream if line.strip())
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise NotAStudyError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def spread(values: Sequence[float]) -> float:

@@ -15,7 +15,6 @@ from elmcfg.document import Document
 from elmcfg.geometry import geometry
 from elmcfg.linter import check
 from elmcfg.scaling import scale
-from elmcfg.search import problem
 from elmcfg.search.budgets import quantity
 from elmcfg.sources import SourceNotFoundError, discover, shipped
 from elmcfg.study.plan import FileVariant, ParetoVariants, Plan, PlanError, ProfileVariant, place_of
@@ -193,6 +192,8 @@ def _named(found: list[tuple[str | None, str, Config]]) -> list[Named]:
 
 
 def _cost(config: Config, name: str) -> float:
+    from elmcfg.search import problem  # numpy is for those who match or search
+
     assumed = problem.conditions(config.model_dump())
     return float(
         problem.measured(geometry(config), config.ffn_dim_divisor, assumed)[quantity(name).name]

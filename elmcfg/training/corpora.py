@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from elmcfg.training.errors import CorpusError
 
 OWN = ("kjv", "synthetic")
@@ -119,6 +117,8 @@ def synthetic() -> bytes:
     :data:`SYNTHETIC_ENTROPY` bits per byte, by way of the shares of single symbols (unigrams) and
     pairs first. It is made of 2,048 independent pieces, so that numpy makes it quickly.
     """
+    import numpy as np  # of those who train alone
+
     random = np.random.default_rng(0)
     count = len(_SYMBOLS)
     followers = random.permuted(

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from elmcfg.training.corpora import OWN, read_text
 from elmcfg.training.errors import CorpusError
 from elmcfg.training.results import CorpusFacts
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from elmcfg.training.settings import CorpusSpec
 
 BYTES = 256
@@ -54,6 +53,8 @@ def read_corpus(spec: CorpusSpec) -> Corpus:
     Raises:
         CorpusError: If the text or the tokenizer cannot be used.
     """
+    import numpy as np  # A study's plan asks for the hashes alone.
+
     text = read_text(spec.source)
     cut = _character_before(text.content, round(len(text.content) * (1 - spec.validation)))
     parts = text.content[:cut], text.content[cut:]
@@ -133,6 +134,8 @@ def _sentencepiece(path: Path) -> Any:
 def _pieces(
     processor: Any, train: bytes, validation: bytes
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    import numpy as np
+
     ids: list[int] = []
     for line in train.decode().splitlines(keepends=True):
         ids += processor.encode(line)
