@@ -102,6 +102,8 @@ MAY_IMPORT = {
         "diagnostics",
         "document",
         "geometry",
+        "hardware",
+        "infer",
         "linter",
         "model",
         "profiles",

@@ -18,7 +18,7 @@ from conftest import Run
 from elmcfg.costs import cost
 from elmcfg.linter import load
 from elmcfg.study.folder import prepare
-from elmcfg.study.jobs import Job
+from elmcfg.study.jobs import Job, jobs
 from elmcfg.study.local import Local
 from elmcfg.study.plan import PlanError, read_plan
 from elmcfg.study.running import run as run_study
@@ -105,6 +105,48 @@ def test_the_example_plan_is_shown_without_doing_anything(run: Run) -> None:
     text = run("study", example, "--dry-run", "--speed", "1TFLOPS").out
     assert "matched on non-embedding-params of 20,000,000 within 1.00%" in text
     assert "at the 1e+12 FLOP/s given" in text
+
+
+def estimated(run: Run, *arguments: str) -> dict[str, Any]:
+    done = run("study", *arguments, "--dry-run", "--format", "json")
+    assert done.code == 0, done.err
+    shown: dict[str, Any] = json.loads(done.out)["estimate"]
+    return shown
+
+
+def test_an_estimate_says_whose_speed_it_takes_and_gives_none_for_unknown_workers(run: Run) -> None:
+    example = str(ROOT / "docs/examples/study.yaml")
+    away = (example, "--scheduler", "tcp://10.0.0.1:8786")
+    unknown = estimated(run, *away)
+    assert unknown["seconds"] is None is unknown["seconds_least"]
+    assert "give --speed, such as 1TFLOPS, or a machine (m1, " in unknown["how"]
+    told = run("study", *away, "--dry-run").out
+    assert "estimated time: unknown" in told
+    # 6 proofs, 6 speeds and 36 trainings begin, a second each; NVIDIA says 989.4 TFLOP/s.
+    named = estimated(run, *away, "--speed", "h100")
+    assert named["seconds_least"] == pytest.approx(48 + named["flops"] / (0.4 * 989.4e12))
+    assert named["seconds"] == pytest.approx(48 + named["flops"] / (0.05 * 989.4e12))
+    here = estimated(run, example)
+    assert 0 < here["seconds_least"] < here["seconds"]
+    assert "measured on this machine, " in here["how"]
+    done = run("study", example, "--dry-run", "--speed", "fast")
+    assert done.code == 2
+    assert "engine.speed: 'fast' is not an amount such as 400GB/s or 14TFLOPS, or name" in done.err
+
+
+def test_an_estimate_of_what_is_left_goes_by_what_is_done(run: Run, tmp_path: Path) -> None:
+    plan, folder = tmp_path / "plan.yaml", tmp_path / "out"
+    plan.write_text(PLAN)
+    assert run("study", str(plan), "-o", str(folder), "-q").code == 0
+    records = lines(folder)
+    proofs = [r | {"seconds": 7.0} for r in records if r["kind"] == "proof"]
+    text = "".join(json.dumps(r) + "\n" for r in proofs[:1])
+    (folder / "journal.jsonl").write_text(text)
+    left = estimated(run, str(plan), "-o", str(folder), "--resume", "--scheduler", "tcp://away:1")
+    assert left["seconds"] == left["seconds_least"] == 14.0
+    assert "as the jobs that are done" in left["how"]
+    told = run("study", str(plan), "-o", str(folder), "--resume", "--dry-run").out
+    assert "1 of them are done" in told
 
 
 @pytest.mark.parametrize(
@@ -212,6 +254,8 @@ def test_keys_stand_for_what_is_done() -> None:
 
 
 class Quiet:
+    def known(self, job: Job, record: dict[str, Any]) -> None: ...
+
     def started(self, job: Job) -> None: ...
 
     def recorded(self, job: Job, record: dict[str, Any]) -> None: ...
@@ -239,6 +283,33 @@ def test_an_edited_text_is_trained_on_again(run: Run, tmp_path: Path) -> None:
     done = run("study", str(plan), "-o", str(folder), "--resume")
     assert done.code == 2
     assert f"corpus {text}: no such file or folder" in done.err
+
+
+def test_a_text_that_is_edited_during_a_study_fails_its_trainings_alone(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("in the beginning " * 9)
+    plan, _ = read_plan(
+        None,
+        {
+            "variants": ["tiny"],
+            "measure": ["proof", "training"],
+            "proof": {"shapes_only": True},
+            "seeds": 1,
+            "training": {"steps": 2, "batch_size": 1, "seq_len": 4},
+            "corpus": {"source": "text.txt", "validation": 0.1},
+        },
+    )
+    todo = list(jobs(plan, variants(plan, tmp_path)[0], tmp_path))
+    (tmp_path / "text.txt").write_text("and the earth was " * 9)
+    prepare(tmp_path / "out", resume=False)
+    outcome = run_study(tmp_path / "out", todo, lambda: Local(1), Quiet())
+    assert (outcome.done, outcome.failed) == (1, 1)
+    error = lines(tmp_path / "out")[-1]["error"]
+    assert error["type"] == "CorpusError"
+    assert (
+        f"corpus {tmp_path / 'text.txt'}: the text or its tokenizer is not what"
+        in (error["message"])
+    )
+    assert "--resume" in error["message"]
 
 
 def test_a_failed_job_is_tried_again_and_the_others_are_unharmed(tmp_path: Path) -> None:

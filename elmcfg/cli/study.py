@@ -16,7 +16,9 @@ from elmcfg.study import folder as files
 from elmcfg.study.plan import KINDS, Plan, PlanError, read_plan
 
 if TYPE_CHECKING:
+    from elmcfg.study.estimate import Estimate
     from elmcfg.study.jobs import Job
+    from elmcfg.study.journal import Record
     from elmcfg.study.local import Note
     from elmcfg.study.running import Engine, Outcome
     from elmcfg.study.variants import Named
@@ -44,7 +46,7 @@ option = click.option
 @option("--scheduler", metavar="ADDRESS", help="Run on dask, such as tcp://10.0.0.1:8786.")
 @option("--timeout", metavar="TIME", help="Most time of a job, such as 1h.")
 @option("--max-memory", metavar="BYTES", help="Most memory of a job, such as 8GiB.")
-@option("--speed", metavar="FLOPS", help="For the estimate, such as 1TFLOPS; else measured.")
+@option("--speed", metavar="FLOPS", help="For the estimate: 1TFLOPS, or h100; else measured.")
 @format_option("text", "json")
 @quiet_option
 def command(
@@ -77,7 +79,7 @@ def command(
     """
     study = _study(plan, _given(flags), output, resume)
     if dry_run:
-        _show(study, as_json=format_ == "json")
+        _show(study, output if resume else None, as_json=format_ == "json")
         return
     if output is None:
         raise click.UsageError("name a folder to keep it in: -o DIR (or --dry-run)")
@@ -186,26 +188,51 @@ def _folder_of(output: Path) -> Path:
         return Path.cwd()
 
 
-def _show(study: Study, *, as_json: bool) -> None:
-    """Jobs, costs and time."""
+def _show(study: Study, output: Path | None, *, as_json: bool) -> None:
+    """Jobs, costs and time; of a study that is resumed, of what is left."""
     from elmcfg.render import study_plan
-    from elmcfg.study.estimate import estimate
 
-    places = study.plan.engine.jobs or _places(study.plan)
-    try:
-        guess = estimate(study.jobs, places, study.plan.engine.speed)
-    except ValueError as error:
-        fail(str(error), 1)
+    finished = _finished(study.jobs, output)
+    guess = _guess(study, finished)
     if as_json:
         from elmcfg.render import machine
 
         values = files.study_values(study.plan, study.variants, study.budget, study.jobs)
         values.pop("version")
-        said = {"seconds": guess.seconds, "flops": guess.flops, "how": guess.how}
-        say(machine.text({**values, "estimate": said}))
+        said = {"seconds": guess.most, "seconds_least": guess.least}
+        said |= {"flops": guess.flops, "how": guess.how}
+        say(machine.text({**values, "done": len(finished), "estimate": said}))
         return
     say(study_plan.text(study.plan, study.variants, study.budget, study.jobs))
-    say(f"estimated time: {study_progress.readable(guess.seconds)} ({guess.how})")
+    if finished:
+        say(f"{len(finished):,} of them are done")
+    say(f"estimated time: {study_progress.between(guess.least, guess.most)} ({guess.how})")
+
+
+def _finished(jobs: list[Job], output: Path | None) -> list[tuple[Job, Record]]:
+    """The jobs that need not be done again, with their records."""
+    from elmcfg.study.journal import Journal
+
+    if output is None:
+        return []
+    try:
+        journal = Journal(output / files.JOURNAL)
+    except OSError as error:
+        fail(f"{output / files.JOURNAL}: cannot be read: {error.strerror}", 2)
+    records = {job.key: (job, journal.final(job.key)) for job in jobs}
+    return [(job, record) for job, record in records.values() if record is not None]
+
+
+def _guess(study: Study, finished: list[tuple[Job, Record]]) -> Estimate:
+    from elmcfg.study.estimate import estimate
+
+    done = {job.key for job, _ in finished}
+    left = {job.key: job for job in study.jobs if job.key not in done}
+    places = study.plan.engine.jobs or _places(study.plan)
+    try:
+        return estimate(list(left.values()), finished, study.plan.engine, places)
+    except ValueError as error:
+        fail(str(error), 1)
 
 
 def _places(plan: Plan) -> int:

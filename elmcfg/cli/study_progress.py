@@ -37,6 +37,11 @@ class Silent:
         """What begins in a job; from any thread."""
         self._steps[key] = text
 
+    def known(self, job: Job, record: Record) -> None:
+        """A job was done before this run began: what it took says what others will."""
+        self._left.pop(job.key, None)
+        self._spent[job.kind].append(record["seconds"])
+
     def started(self, job: Job) -> None:
         """A job has been given to the engine."""
         self._running[job.key] = (job, time.monotonic())
@@ -159,3 +164,11 @@ def readable(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def between(least: float | None, most: float | None) -> str:
+    """``12 min to 3.4 h``."""
+    if least is None or most is None:
+        return "unknown"
+    one, other = readable(least), readable(most)
+    return one if one == other else f"{one} to {other}"

@@ -9,6 +9,7 @@ however many threads it has.
 from __future__ import annotations
 
 import contextlib
+import platform
 import threading
 from concurrent.futures import CancelledError, Executor, Future
 from datetime import UTC, datetime
@@ -39,7 +40,9 @@ def do(job: dict[str, Any], attempt: int, timeout: float | None, max_memory: int
         ClusterError: If this worker has another version of elmcfg.
     """
     if job["elmcfg"] != __version__:
-        raise ClusterError(_mismatch({"this worker": __version__}))
+        raise ClusterError(
+            _mismatch(job["elmcfg"], {f"a worker on {platform.node()}": __version__})
+        )
     with _ONE_AT_A_TIME:
         return _WORKER.record(job, attempt=attempt, timeout=timeout, max_memory=max_memory)
 
@@ -100,15 +103,24 @@ class Cluster:
     def submit(self, job: dict[str, Any], attempt: int) -> Future[Record]:
         """Give a job to the scheduler."""
         answer: Future[Record] = Future()
-        thread = threading.Thread(
-            target=self._see_through, args=(job, attempt, answer), daemon=True
-        )
+        thread = threading.Thread(target=self._answer, args=(job, attempt, answer), daemon=True)
         thread.start()
         return answer
 
-    def _see_through(self, job: dict[str, Any], attempt: int, answer: Future[Record]) -> None:
-        """Wait for a job, and give it again where the scheduler has lost it."""
+    def _answer(self, job: dict[str, Any], attempt: int, answer: Future[Record]) -> None:
+        try:
+            answer.set_result(self._see_through(job, attempt))
+        except Exception as error:  # Or whoever waits for it would wait for ever.
+            answer.set_exception(error)
+
+    def _see_through(self, job: dict[str, Any], attempt: int) -> Record:
+        """Wait for a job, and give it again where the scheduler has lost it.
+
+        Raises:
+            ClusterError: If no more jobs can be given to this cluster.
+        """
         from distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
         began = datetime.now(UTC)
 
@@ -121,24 +133,22 @@ class Cluster:
             try:
                 if self._executor is None:
                     raise ClusterError("the study was stopped")
-                record = self._executor.submit(do, job, attempt, *self._limits).result()
-            except (CancelledError, OSError, TimeoutError):
+                return self._executor.submit(do, job, attempt, *self._limits).result()
+            except (CancelledError, CommClosedError, TimeoutError):
                 if not self._is_back():
-                    answer.set_exception(
-                        ClusterError(
-                            f"the scheduler has been away for {LOST_SECONDS:g} s; what is done is "
-                            "recorded: go on with --resume"
-                        )
-                    )
-                    return
-                continue
+                    raise ClusterError(
+                        f"the scheduler has been away for {LOST_SECONDS:g} s; what is done is "
+                        "recorded: go on with --resume"
+                    ) from None
+            except (ClusterError, ImportError) as error:
+                # Such a worker answers at once, and would spoil one job after another.
+                raise ClusterError(
+                    f"{error}; what is done is recorded: go on with --resume"
+                ) from None
             except KilledWorker as error:
-                record = failed("KilledWorker", f"workers died of it: {error}")
+                return failed("KilledWorker", f"workers died of it: {error}")
             except Exception as error:
-                record = failed(type(error).__name__, " ".join(str(error).split()))
-            with contextlib.suppress(Exception):  # Nobody waits any more.
-                answer.set_result(record)
-            return
+                return failed(type(error).__name__, " ".join(str(error).split()))
 
     def _is_back(self) -> bool:
         """Whether the scheduler answers again, after some waiting."""
@@ -169,7 +179,7 @@ class Cluster:
             if answer != __version__
         }
         if wrong:
-            raise ClusterError(_mismatch(wrong))
+            raise ClusterError(_mismatch(__version__, wrong))
 
     def close(self) -> None:
         """Take back what is not done, and leave the cluster as it was."""
@@ -178,9 +188,9 @@ class Cluster:
             self._client.close(timeout=2)  # type: ignore[no-untyped-call]
 
 
-def _mismatch(found: dict[str, str]) -> str:
+def _mismatch(needed: str, found: dict[str, str]) -> str:
     told = ", ".join(f"{worker} has {answer}" for worker, answer in found.items())
-    return f"elmcfg {__version__} is needed on every worker, but {told}; install the same version"
+    return f"elmcfg {needed} is needed on every worker, but {told}; install the same version"
 
 
 def _quiet() -> None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmcfg.costs import cost
+from elmcfg.hardware import MACHINES
 from elmcfg.study.jobs import Job
 
-SHARE_OF_PRODUCT = 0.3
-"""What a training reaches of the speed of one large matrix product, as a rule of thumb."""
+if TYPE_CHECKING:
+    from elmcfg.study.journal import Record
+    from elmcfg.study.plan import Engine
+
+SHARES = {"cpu": (0.15, 0.45), "gpu": (0.05, 0.4)}
+"""What a training reaches of one large matrix product's speed, at least and at most, as a rule.
+
+43 % on two CPU cores (benchmarks/train.py), less for smaller models; 7 % of 20M parameters on an
+H100 (docs/studies), and 46 % where no effort was spared (PaLM, arXiv 2204.02311, table 3).
+"""
 
 _START_SECONDS = 1.0
 _PROOF_PASSES = 40
@@ -23,12 +33,15 @@ class Estimate:
 
     Attributes:
         flops: Of all jobs.
-        seconds: Of all jobs, one after another, divided by how many run at once.
-        how: How it was made, in a sentence.
+        least: Seconds of all jobs, one after another, divided by how many run at once, if all goes
+            well; None where nothing is known of the speed.
+        most: The same if it does not.
+        how: How it was made, or why it could not be.
     """
 
     flops: float
-    seconds: float
+    least: float | None
+    most: float | None
     how: str
 
 
@@ -54,32 +67,93 @@ def flops(job: Job) -> float:
     return 0.0 if settings["shapes_only"] else float(_PROOF_PASSES * length * per_token.prefill)
 
 
-def estimate(todo: Sequence[Job], places: int, given: float | None) -> Estimate:
+def estimate(
+    todo: Sequence[Job], finished: Sequence[tuple[Job, Record]], engine: Engine, places: int
+) -> Estimate:
     """How long these jobs may take.
+
+    A job of a kind of which some are finished takes what they took for its FLOPs. Others go by the
+    speed that the plan gives, by a share of the machine's that it names, or by a share of a matrix
+    product measured here, if it is here that they run.
 
     Args:
         todo: The jobs.
+        finished: Jobs that are done, with their records.
+        engine: Where they run.
         places: How many run at once.
-        given: Sustained FLOP/s of one job; None to measure a matrix product here.
+
+    Raises:
+        ValueError: If the speed has to be measured here and cannot be.
     """
-    needed = sum(flops(job) for job in todo)
-    children = sum(job.kind != "costs" for job in todo)
-    if not children:
-        return Estimate(0.0, 0.0, "costs alone take next to no time")
+    left = [job for job in todo if job.kind != "costs"]
+    needed = sum(flops(job) for job in left)
+    if not left:
+        return Estimate(0.0, 0.0, 0.0, "costs alone take next to no time")
+    took = _taken(finished)
+    seconds = sum(took[job.kind](job) for job in left if job.kind in took)
+    least = most = seconds
+    told = ["as the jobs that are done"] if took else []
+    new = [job for job in left if job.kind not in took]
+    if new:
+        known = _speeds(engine)
+        if known is None:
+            return Estimate(
+                needed, None, None,
+                f"{needed:.3g} FLOPs, and the speed of the workers at {engine.scheduler} is not "
+                f"known here: give --speed, such as 1TFLOPS, or a machine ({', '.join(MACHINES)})",
+            )  # fmt: skip
+        slow, fast, how = known
+        work, starts = sum(flops(job) for job in new), len(new) * _START_SECONDS
+        least, most = seconds + work / fast + starts, seconds + work / slow + starts
+        told.append(how)
+    at_once = (
+        "one worker; divide by how many there are"
+        if engine.kind == "dask"
+        else (f"{places} at once")
+    )
+    return Estimate(
+        needed, least / places, most / places, f"{needed:.3g} FLOPs {', '.join(told)}; {at_once}"
+    )
+
+
+def _taken(finished: Sequence[tuple[Job, Record]]) -> dict[str, Callable[[Job], float]]:
+    """For each kind of finished jobs, the seconds that another may take."""
+    of_kind: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for job, record in finished:
+        if job.kind != "costs" and record["status"] == "done":
+            of_kind[job.kind].append((flops(job), float(record["seconds"])))
+
+    def rate(measured: list[tuple[float, float]]) -> Callable[[Job], float]:
+        work, seconds = (sum(column) for column in zip(*measured, strict=True))
+        if not work:
+            return lambda _: seconds / len(measured)
+        return lambda job: flops(job) * seconds / work
+
+    return {kind: rate(measured) for kind, measured in of_kind.items()}
+
+
+def _speeds(engine: Engine) -> tuple[float, float, str] | None:
+    """FLOP/s at least and at most, and where that is from; None where nothing is known."""
+    given = engine.speed
+    if isinstance(given, float):
+        return given, given, f"at the {given:.3g} FLOP/s given"
     if given is not None:
-        speed, how = given, f"at the {given:.3g} FLOP/s given"
+        low, high = SHARES["gpu"]
+        peak, whose = MACHINES[given].flops, f"that {given} has"
+    elif engine.kind == "dask":
+        return None
     else:
-        speed = SHARE_OF_PRODUCT * _product_speed()
-        how = (
-            f"at {speed:.3g} FLOP/s, {SHARE_OF_PRODUCT:.0%} of one matrix product measured here; "
+        peak, device = _product_speed()
+        low, high = SHARES["cpu" if device.startswith("cpu") else "gpu"]
+        whose = (
+            f"of a matrix product measured on this machine, {device}; "
             "give --speed where the jobs run elsewhere"
         )
-    seconds = (needed / speed + children * _START_SECONDS) / places
-    return Estimate(needed, seconds, f"{needed:.3g} FLOPs {how}; {places} at once")
+    return low * peak, high * peak, f"at {low:.0%} to {high:.0%} of the {peak:.3g} FLOP/s {whose}"
 
 
-def _product_speed() -> float:
-    """FLOP/s of one product of two 1024 x 1024 matrices, in a process of its own."""
+def _product_speed() -> tuple[float, str]:
+    """FLOP/s of one large matrix product and the device of it, in a process of its own."""
     from elmcfg.study.worker import Worker
 
     worker = Worker()
@@ -98,4 +172,4 @@ def _product_speed() -> float:
         raise ValueError(
             f"the speed cannot be measured here ({record['error']['message']}); give --speed"
         )
-    return float(record["result"]["flops_per_second"])
+    return float(record["result"]["flops_per_second"]), record["device"] or "an unknown device"

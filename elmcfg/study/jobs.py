@@ -78,6 +78,7 @@ class Job:
             "seed": self.seed,
             "settings": self.settings,
             "corpus": self.corpus,
+            "content": self.content,
             "folder": None if folder is None else str(folder),
             "elmcfg": __version__,
         }

@@ -36,9 +36,11 @@ def measure(job: dict[str, Any], note: Note) -> Result:
     kind: str = job["kind"]
     if kind == "product":  # No record's: an estimate asks for it.
         import_mlx()
-        from elmcfg.proof.speed import matmul_speed
+        from elmcfg.training.loop import compute_dtype
+        from elmcfg.training.settings import TrainingSettings
+        from elmcfg.training.utilisation import matmul_flops_per_second
 
-        return {"flops_per_second": matmul_speed()}
+        return {"flops_per_second": matmul_flops_per_second(compute_dtype(TrainingSettings()))}
     config = Config.model_validate(job["config"])
     if kind == "costs":
         return cost(config).values()
@@ -122,17 +124,32 @@ def _speed(config: Config, job: dict[str, Any], note: Note) -> Result:
 
 
 def _training(config: Config, job: dict[str, Any], note: Note) -> Result:
-    from elmcfg.training import CorpusSpec, Progress, TrainingSettings, train
+    from elmcfg.training import (
+        CorpusError,
+        CorpusSpec,
+        Progress,
+        TrainingSettings,
+        by_content,
+        train,
+    )
+
+    corpus = CorpusSpec(**job["corpus"])
 
     def tell(said: Progress) -> None:
         score = "" if said.bits_per_byte is None else f", {said.bits_per_byte:.3f} bits per byte"
         note(f"step {said.step} of {said.steps}, loss {said.loss:.3f}{score}")
 
     note("reading the corpus")
+    if by_content(corpus) != job["content"]:
+        raise CorpusError(
+            f"corpus {corpus.source}: the text or its tokenizer is not what the study began with, "
+            "and other runs were trained on that; go on with --resume, which trains all of them on "
+            "the text as it is now"
+        )
     return train(
         config,
         TrainingSettings(**job["settings"]),
-        CorpusSpec(**job["corpus"]),
+        corpus,
         seed=job["seed"],
         folder=None if job["folder"] is None else Path(job["folder"]),
         progress=tell,

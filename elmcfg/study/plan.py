@@ -24,6 +24,7 @@ from elmcfg import units
 from elmcfg.config import PositiveFloat
 from elmcfg.diagnostics import Loc
 from elmcfg.document import Document, read_bytes
+from elmcfg.hardware import MACHINES
 from elmcfg.profiles import PROFILES
 from elmcfg.search.budgets import quantity
 from elmcfg.training.settings import CorpusSpec, TrainingSettings
@@ -54,6 +55,22 @@ def _parsed(parse: Any) -> BeforeValidator:
             raise PydanticCustomError("amount", "{reason}", {"reason": str(error)}) from None
 
     return BeforeValidator(read, json_schema_input_type=float | str)
+
+
+def _speed(value: Any) -> Any:
+    """FLOP/s as a number or as text, or the name of a machine."""
+    if isinstance(value, str) and value not in MACHINES:
+        try:
+            return units.rate(value)
+        except ValueError as error:
+            raise PydanticCustomError(
+                "speed",
+                "{reason}, or name one of {machines}",
+                {"reason": str(error), "machines": ", ".join(MACHINES)},
+            ) from None
+    if not isinstance(value, str) and (not isinstance(value, int | float) or not value > 0):
+        raise PydanticCustomError("speed", "must be greater than 0")
+    return value if isinstance(value, str) else float(value)
 
 
 def _known(check: Any) -> Any:
@@ -210,8 +227,12 @@ class Engine(_Part):
     scheduler: StrictStr | None = Field(default=None, description="Such as tcp://10.0.0.1:8786.")
     timeout: Seconds | None = Field(default=None, description="Most time of a job, such as 1h.")
     max_memory: Bytes | None = Field(default=None, description="Most memory of a job: 8GiB.")
-    speed: Annotated[float, _parsed(units.rate), Field(gt=0)] | None = Field(
-        default=None, description="Sustained FLOP/s for estimates, such as 1TFLOPS; else measured."
+    speed: (
+        Annotated[float | str, BeforeValidator(_speed, json_schema_input_type=float | str)] | None
+    ) = Field(
+        default=None,
+        description="Sustained FLOP/s for estimates, such as 1TFLOPS, or a machine, such as h100; "
+        "null is measured on this one.",
     )
 
     @validator(mode="after")

@@ -38,6 +38,9 @@ class Engine(Protocol):
 class Progress(Protocol):
     """What is told while a study runs, all from one thread."""
 
+    def known(self, job: Job, record: Record) -> None:
+        """A job was done before this run began."""
+
     def started(self, job: Job) -> None:
         """A job has been given to the engine."""
 
@@ -82,7 +85,12 @@ def run(
     """
     journal, claims = Journal(folder / files.JOURNAL), Claims(folder / files.CLAIMS)
     try:
-        missing = [job for job in _distinct(todo) if journal.final(job.key) is None]
+        missing = []
+        for job in _distinct(todo):
+            if (record := journal.final(job.key)) is None:
+                missing.append(job)
+            else:
+                progress.known(job, record)
         _do_costs([job for job in missing if job.kind == "costs"], journal, progress)
         rest = [job for job in missing if job.kind != "costs"]
         if rest:
