@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.config import Config, resolve
@@ -111,6 +111,36 @@ def recipe(config: Config, found: Inference) -> dict[str, Any]:
         "ffn_multipliers": found.ffn.points,
         "schedule": schedule,
     }
+
+
+def rescaled(
+    config: Config, found: Inference, keys: Mapping[str, Any], profile: str | None = None
+) -> Config:
+    """Another model by the recipe of a config, as ``elmcfg scale --from`` makes it.
+
+    Args:
+        config: A config.
+        found: What :func:`elmcfg.infer.infer` gave for it.
+        keys: Keys that are to be other than its own.
+        profile: Name of a profile, in place of its schedule.
+
+    Raises:
+        InvalidConfigError: If that makes no valid config; carries every reason.
+        ValueError: If there is no such profile.
+    """
+    values = recipe(config, found)
+    if profile is not None:
+        depth = keys.get("num_transformer_layers", config.num_transformer_layers)
+        # As in scale(): what is no depth is told below.
+        drawn = named_profile(profile).keys(max(1, depth) if isinstance(depth, int) else 1)
+        values |= {"schedule": {}} | drawn
+    options = {**values["schedule"], **keys.get("schedule", {})}
+    values |= keys
+    depth = values["num_transformer_layers"]
+    lists = (values["qkv_multipliers"], values["ffn_multipliers"])
+    if all(isinstance(each, Sequence) and len(each) == depth for each in lists):
+        options = {}
+    return checked({**values, "schedule": options})
 
 
 def select_layers(config: Config, layers: Sequence[int]) -> Config:

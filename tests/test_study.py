@@ -17,6 +17,7 @@ from conftest import Run
 
 from elmcfg.costs import cost
 from elmcfg.linter import load
+from elmcfg.render import machine
 from elmcfg.study.folder import prepare
 from elmcfg.study.jobs import Job, jobs
 from elmcfg.study.local import Local
@@ -210,6 +211,83 @@ def test_scale_and_pareto_make_variants(tmp_path: Path) -> None:
     assert len(found) == 5
     assert found[0].name == "back"
     assert cost(found[1].config).parameters.total == pytest.approx(270e6, rel=1e-3)
+
+
+def made(*arguments: str) -> dict[str, Any]:
+    """What elmcfg scale prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "elmcfg", "scale", *arguments, "--format", "json", "-q"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    values: dict[str, Any] = json.loads(done.stdout)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("flags", "arguments"),
+    [
+        (
+            {"from": "openelm-270m", "layers": 12, "profile": "crown"},
+            ("--from", "openelm-270m", "--layers", "12", "--profile", "crown"),
+        ),
+        (
+            {"from": "openelm-1_1b", "select-layers": [0, 4, 8], "name": "cut"},
+            ("--from", "openelm-1_1b", "--select-layers", "0,4,8", "--name", "cut"),
+        ),
+        (
+            {"from": "tiny", "ffn-multipliers": [0.5, 1.11111], "decimals": "none"},
+            ("--from", "tiny", "--ffn-multipliers", "0.5,1.11111", "--decimals", "none"),
+        ),
+        (
+            {"from": "openelm-270m", "target-params": "80%", "tolerance": "1%"},
+            ("--from", "openelm-270m", "--target-params", "80%", "--tolerance", "1%"),
+        ),
+        (
+            {"target-params": "300M", "max-kv-cache": "48MiB", "context-length": 4096, "count": 3},
+            ("--target-params", "300M", "--max-kv-cache", "48MiB", "--context-length", "4096",
+             "--count", "3"),
+        ),
+    ],
+)  # fmt: skip
+def test_flags_in_a_plan_make_what_the_command_makes(
+    tmp_path: Path, flags: dict[str, Any], arguments: tuple[str, ...]
+) -> None:
+    plan, _ = read_plan(None, {"variants": [{"scale": flags}]})
+    found, _ = variants(plan, tmp_path)
+    values = made(*arguments)
+    wanted = [one["config"] for one in values["candidates"]] or [values["config"]]
+    # Without count the command prints more candidates than it would write.
+    assert [machine.config_values(v.config) for v in found] == wanted[: len(found)]
+    assert len(found) == flags.get("count", 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("{from: nothing}", "nothing: no such file, and no shipped variant of that name"),
+        ("{layers: 3}", "model_dim missing; or give a budget such as target-params: 600M"),
+        ("{from: tiny, profile: crwn}", "unknown profile 'crwn'"),
+        ("{from: tiny, layers: twelve, profile: crown}", 'num_transformer_layers is "twelve", but'),
+        ("{from: tiny, select-layers: x}", "select-layers is a list of layers, such as [0, 4, 8]"),
+        ("{from: tiny, select-layers: [9]}", "layer 9 is not in the model: its layers are 0 to 3"),
+        ("{select-layers: [0]}", "select-layers selects from a variant: give from"),
+        ("{target-params: 300M, count: 0}", "count is a whole number from 1 to 1000, not 0"),
+        ("{target-params: 300M, free: any, count: 2}", "free lists have one best design"),
+        ("{target-params: 1K}", "designs of the space fits; target_params 1K: the nearest that"),
+    ],
+)
+def test_flags_that_make_no_variant_are_told_at_their_place(
+    tmp_path: Path, flags: str, message: str
+) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(f"variants:\n  - tiny\n  - scale: {flags}\n")
+    plan, document = read_plan(path)
+    with pytest.raises(PlanError) as told:
+        variants(plan, tmp_path, document)
+    assert str(told.value).startswith(f"{path}:3:5: variants.1: ")
+    assert message in str(told.value)
 
 
 @pytest.mark.parametrize(

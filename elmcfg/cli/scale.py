@@ -29,7 +29,7 @@ from elmcfg.hardware import of_model
 from elmcfg.profiles import PROFILES
 from elmcfg.render import beside, machine
 from elmcfg.render.style import Style
-from elmcfg.scaling import checked, recipe, scale, select_layers
+from elmcfg.scaling import rescaled, scale, select_layers
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
 _SCHEDULE = ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
@@ -163,23 +163,13 @@ def _config(given: dict[str, Any]) -> Config:
 
 def _from(base: str, keys: dict[str, Any], profile: str | None) -> Config:
     from elmcfg.infer import infer
-    from elmcfg.profiles import profile as named
     from elmcfg.render.tables import inference
 
     config = config_argument(base)
     found = infer(config)
     if not found.is_exact:
         note(f"elmcfg: {base} follows no recipe exactly; the nearest is\n{inference(found)}")
-    values = recipe(config, found)
-    if profile is not None:
-        depth = keys.get("num_transformer_layers", config.num_transformer_layers)
-        values |= {"schedule": {}} | named(profile).keys(max(1, depth))
-    options = {**values["schedule"], **keys.get("schedule", {})}
-    values |= keys
-    depth = values["num_transformer_layers"]
-    if len(values["qkv_multipliers"]) == len(values["ffn_multipliers"]) == depth:
-        options = {}
-    return checked({**values, "schedule": options})
+    return rescaled(config, found, keys, profile)
 
 
 def as_flags(error: InvalidConfigError) -> str:

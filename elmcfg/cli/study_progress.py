@@ -119,10 +119,15 @@ class Live(Silent):
 
     def tick(self) -> None:
         """Some time has passed."""
+        from rich.box import SIMPLE
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("running", "for", "step", caption=self.progress(), expand=True)
+        table = Table(box=SIMPLE, expand=True, caption=self.progress())
+        # Of fixed widths, or they jump with every step.
+        table.add_column("running", ratio=1, no_wrap=True)
+        table.add_column("for", width=7, justify="right")
+        table.add_column("step", ratio=1, no_wrap=True)
         for job, began in list(self._running.values()):
             spent = readable(time.monotonic() - began)
             table.add_row(Text(job.title), spent, Text(self._steps.get(job.key, "")))

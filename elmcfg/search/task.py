@@ -218,12 +218,10 @@ def design(
         FileNotFoundError: If there is no such space.
         elmcfg.InvalidConfigError: If a key is not valid.
     """
-    if minimize is not None and maximize is not None:
-        raise ValueError("one of minimize and maximize; bound the other")
-    name = minimize or maximize
     found = asked(
         wanted,
-        goal=None if name is None else Goal(quantity(name), -1 if minimize else 1),
+        minimize=minimize,
+        maximize=maximize,
         tolerance=tolerance,
         space=space,
         profile=profile,
@@ -233,17 +231,35 @@ def design(
         free=free,
         time_limit=time_limit,
     )
-    result = found.search()
+    return designs(found)[0]
+
+
+def designs(task: Task, count: int = 1) -> list[Config]:
+    """The best designs of a search, each of a shape of its own; of free lists there is one.
+
+    Raises:
+        NothingFitsError: If no design of the space fits, which is then proven.
+    """
+    result = task.search(count)
     if not result.designs:
-        raise _nothing(found, result)
-    return found.config(result.designs[0])
+        raise _nothing(task, result)
+    return [task.config(design) for design in result.designs[:count]]
 
 
-def asked(wanted: Mapping[str, Any], *, tolerance: str | float = "0.1%", **options: Any) -> Task:
+def asked(
+    wanted: Mapping[str, Any],
+    *,
+    minimize: str | None = None,
+    maximize: str | None = None,
+    tolerance: str | float = "0.1%",
+    **options: Any,
+) -> Task:
     """A search as keywords say it.
 
     Args:
         wanted: As for :func:`design`.
+        minimize: As for :func:`design`.
+        maximize: As for :func:`design`.
         tolerance: As for :func:`design`.
         **options: As for :func:`task`.
 
@@ -252,11 +268,15 @@ def asked(wanted: Mapping[str, Any], *, tolerance: str | float = "0.1%", **optio
         FileNotFoundError: If there is no such space.
         elmcfg.InvalidConfigError: If a key is not valid.
     """
+    if minimize is not None and maximize is not None:
+        raise ValueError("one of minimize and maximize; bound the other")
+    name = minimize or maximize
+    goal = None if name is None else Goal(quantity(name), -1 if minimize else 1)
     keys = dict(wanted)
     limits = [limit for key in wanted for limit in _limit(key, keys)]
     assumed = {key: keys.pop(key) for key in ASSUMED if key in keys}
     share = units.fraction(tolerance) if isinstance(tolerance, str) else _exact(tolerance)
-    return task(limits, keys, tolerance=share, **options, **assumed)
+    return task(limits, keys, goal=goal, tolerance=share, **options, **assumed)
 
 
 def _limit(key: str, wanted: dict[str, Any]) -> list[problem.Limit]:

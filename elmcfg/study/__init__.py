@@ -2,6 +2,7 @@
 
     plan.py      what to compare, measure and train, as a YAML file and as a value
     variants.py  the plan's variants as named configs, matched on a budget or said not to be
+    designs.py   what flags of elmcfg scale make, as a plan has them
     jobs.py      what there is to do, each job with its key
     estimate.py  how long that may take, and how one can know
     journal.py   what has been done: one record per line, safe against every kind of end

@@ -109,7 +109,10 @@ class ProfileVariant(_Part):
 class ScaleVariant(_Part):
     """What ``elmcfg scale`` makes of these flags."""
 
-    scale: Keys = Field(description="Flags of elmcfg scale, without dashes in front.")
+    scale: Keys = Field(
+        description="Flags of elmcfg scale, without dashes in front: a recipe, 'from' and what is "
+        "to be other, or a budget, with 'count' for several designs."
+    )
     name: Name | None = Field(default=None, description="What to call it.")
 
 

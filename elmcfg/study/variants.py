@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,8 @@ from elmcfg.linter import check
 from elmcfg.scaling import scale
 from elmcfg.search.budgets import quantity
 from elmcfg.sources import SourceNotFoundError, discover, shipped
+from elmcfg.study import designs
 from elmcfg.study.plan import FileVariant, ParetoVariants, Plan, PlanError, ProfileVariant, place_of
-
-_SPELLINGS = {"layers": "num_transformer_layers", "queries_per_kv_head": "num_gqa_groups"}
-_BUDGET = ("min_", "max_", "target_")
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,22 @@ def _of_entry(entry: Any, plan: Plan, folder: Path) -> Iterator[tuple[str | None
     elif isinstance(entry, FileVariant):
         yield from ((entry.name, source, config) for source, config in _files(entry.file, folder))
     elif isinstance(entry, ParetoVariants):
-        for number, config in enumerate(_front(entry, plan), start=1):
-            yield f"{entry.name or 'front'}-{number:02}", f"pareto {entry.pareto}", config
+        found = designs.front(entry.pareto, entry.count, {**plan.shape, **entry.flags}, folder)
+        yield from _numbered(entry.name or "front", f"pareto {entry.pareto}", found)
     else:
-        yield entry.name, f"scale {_told(entry.scale)}", _scaled(_flags(entry.scale))
+        found = designs.scaled(entry.scale, folder)
+        source = f"scale {designs.told(entry.scale)}"
+        if len(found) == 1:
+            yield entry.name, source, found[0]
+        else:
+            yield from _numbered(entry.name or "design", source, found)
+
+
+def _numbered(
+    stem: str, source: str, found: list[Config]
+) -> Iterator[tuple[str | None, str, Config]]:
+    for number, config in enumerate(found, start=1):
+        yield f"{stem}-{number:02}", source, config
 
 
 def _profile(entry: ProfileVariant, plan: Plan) -> Config:
@@ -121,41 +131,6 @@ def _profile(entry: ProfileVariant, plan: Plan) -> Config:
             f"profile {entry.profile} does not reach the budget; change shape, or widen the "
             f"tolerance: {error}"
         ) from None
-
-
-def _flags(given: Mapping[str, Any]) -> dict[str, Any]:
-    flags = {key.lstrip("-").replace("-", "_"): value for key, value in given.items()}
-    return {_SPELLINGS.get(key, key): value for key, value in flags.items()}
-
-
-def _told(given: Mapping[str, Any]) -> str:
-    return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
-
-
-def _scaled(flags: dict[str, Any]) -> Config:
-    searching = any(
-        key in ("minimize", "maximize", "space")
-        or (key.startswith(_BUDGET) and key != "max_context_length")
-        for key in flags
-    )
-    if not searching:
-        return scale(**flags)
-    from elmcfg.search.task import design
-
-    return design(**flags)
-
-
-def _front(entry: ParetoVariants, plan: Plan) -> list[Config]:
-    from elmcfg.search import pareto
-    from elmcfg.search.task import asked
-
-    flags = {**plan.shape, **_flags(entry.flags)}
-    options = {key: flags.pop(key) for key in ("space", "profile", "tolerance") if key in flags}
-    task = asked(flags, **options)
-    front = pareto.front(task, pareto.axes(entry.pareto))
-    if not front.designs:
-        raise ValueError("nothing fits the bounds of this front")
-    return [task.config(d) for d in pareto.spread(front, task.conditions, entry.count)]
 
 
 def _files(source: str, folder: Path) -> Iterator[tuple[str, Config]]:
