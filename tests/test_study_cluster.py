@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ pytest.importorskip("distributed")
 
 from elmcfg.study import cluster
 
+PAGE = Path(__file__).parent.parent / "docs/how-to/cluster.md"
 PROFILES = ("uniform", "vanilla", "reverse", "framed", "bowtie", "crown", "tapered", "step")
 
 
@@ -31,13 +34,10 @@ class Processes:
         self._folder = folder
         self._all: list[subprocess.Popen[bytes]] = []
 
-    def start(
-        self, kind: str, *arguments: str, inside: Sequence[str], **environment: str
-    ) -> tuple[subprocess.Popen[bytes], Path]:
-        log = self._folder / f"{kind}-{len(self._all)}.log"
+    def run(self, log: Path, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [*inside, sys.executable, "-m", "dask", kind, *arguments],
+                command,
                 stdout=stream,
                 stderr=stream,
                 cwd=self._folder,
@@ -45,7 +45,14 @@ class Processes:
                 start_new_session=True,
             )
         self._all.append(process)
-        return process, log
+        return process
+
+    def start(
+        self, kind: str, *arguments: str, inside: Sequence[str], **environment: str
+    ) -> tuple[subprocess.Popen[bytes], Path]:
+        log = self._folder / f"{kind}-{len(self._all)}.log"
+        command = (*inside, sys.executable, "-m", "dask", kind, *arguments)
+        return self.run(log, *command, **environment), log
 
     def scheduler(
         self, port: str = "0", host: str = "127.0.0.1", inside: Sequence[str] = ()
@@ -69,7 +76,8 @@ class Processes:
 
     def end(self) -> None:
         for process in self._all:
-            if process.poll() is None:
+            # What it has started may outlive it.
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
@@ -154,7 +162,7 @@ def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
 
 
-HOST = "10.213.77"
+HOST = "10.0.0"  # As docs/how-to/cluster.md has it.
 
 
 @pytest.fixture
@@ -193,6 +201,61 @@ def test_a_machine_that_is_unplugged_costs_nothing(
     wait_for_a_proof(tmp_path)
     ip("-n", machines[0], "link", "set", "port2", "down")
     every_job_is_recorded_once(process, tmp_path)
+
+
+def documented(language: str) -> list[str]:
+    """The blocks of the page about clusters."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def test_the_commands_for_two_machines_do_what_the_page_says(
+    dask: Processes, machines: list[str], tmp_path: Path
+) -> None:
+    first, second = (["ip", "netns", "exec", name] for name in machines[:2])
+    on_first, on_second = documented("sh")[1:3]
+    scheduler, worker, command = (shlex.split(line) for line in on_first.splitlines())
+    other = shlex.split(on_second)
+    assert (scheduler[:2], worker[:2]) == (["dask", "scheduler"], ["dask", "worker"])
+    _, log = dask.start("scheduler", *scheduler[2:], inside=first)
+    waited(log, r"Scheduler at:\s+(tcp://10\.0\.0\.1:8786)")
+    for arguments, inside in ((worker[2:], first), (other[2:], second)):
+        _, log = dask.start("worker", *arguments, inside=inside)
+        waited(log, r"(Registered to)")
+    assert command[:3] == ["elmcfg", "study", "plan.yaml"]
+    process = study(tmp_path, command[-1], inside=first)
+    every_job_is_recorded_once(process, tmp_path)
+
+
+SBATCH = """#!/bin/sh
+# A Slurm of one node without a queue.
+sh "$1" > "$1.log" 2>&1 &
+echo "Submitted batch job $!"
+"""
+
+
+def test_the_program_for_slurm_makes_workers(dask: Processes, tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue")
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, text in (("sbatch", SBATCH), ("scancel", "#!/bin/sh\n")):
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    (program,) = documented("python")
+    assert '"port": 8786' in program
+    assert "jobs=8" in program
+    here = program.replace('"port": 8786', '"host": "127.0.0.1", "port": 0')
+    here = here.replace("jobs=8", "jobs=2")
+    (tmp_path / "workers.py").write_text(
+        here.replace("cluster.scale", "print(cluster.job_script())\ncluster.scale")
+    )
+    log, path = tmp_path / "workers.log", f"{commands}{os.pathsep}{os.environ['PATH']}"
+    dask.run(log, sys.executable, "workers.py", PATH=path)
+    address = waited(log, r"(?m)^(tcp://127\.0\.0\.1:\d+)$")
+    script = log.read_text()
+    assert "#SBATCH --gres=gpu:1\n" in script
+    assert "#SBATCH -t 04:00:00\n" in script
+    assert "--nthreads 1 " in script
+    every_job_is_recorded_once(study(tmp_path, address), tmp_path)
 
 
 def test_a_worker_of_another_version_that_joins_later_ends_the_study(
