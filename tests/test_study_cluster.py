@@ -60,6 +60,7 @@ class Processes:
         process, log = self.start(
             "scheduler", "--host", host, "--port", port, "--no-dashboard", inside=inside,
             DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="12s",
+            DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="2",
         )  # fmt: skip
         return process, waited(log, r"Scheduler at:\s+(tcp://\S+)")
 
@@ -201,6 +202,47 @@ def test_a_machine_that_is_unplugged_costs_nothing(
     wait_for_a_proof(tmp_path)
     ip("-n", machines[0], "link", "set", "port2", "down")
     every_job_is_recorded_once(process, tmp_path)
+
+
+# A worker that is killed by one of its jobs, so many times.
+DEADLY = """
+import os, signal
+from pathlib import Path
+from elmcfg.study.worker import Worker
+record, deaths = Worker.record, Path({path!r})
+def deadly(self, job, **limits):
+    if job["variant"] == "crown" and deaths.stat().st_size < {times}:
+        with deaths.open("a") as stream:
+            stream.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return record(self, job, **limits)
+Worker.record = deadly
+"""
+
+
+@pytest.mark.parametrize(("times", "status"), [(2, "done"), (9, "failed")])
+def test_a_job_that_workers_die_of_is_tried_again_and_recorded_once(
+    dask: Processes, tmp_path: Path, times: int, status: str
+) -> None:
+    deaths = tmp_path / "deaths"
+    deaths.touch()
+    (tmp_path / "deadly").mkdir()
+    (tmp_path / "deadly/sitecustomize.py").write_text(DEADLY.format(path=str(deaths), times=times))
+    path = os.pathsep.join([str(tmp_path / "deadly"), os.environ.get("PYTHONPATH", "")])
+    _, address = dask.scheduler()
+    for _ in range(4):
+        dask.worker(address, PYTHONPATH=path)
+    process = study(tmp_path, address)
+    out, err = process.communicate(timeout=120)
+    assert deaths.read_text() == "x" * min(times, 3)
+    assert process.returncode == (0 if status == "done" else 1), err
+    assert f"{16 - (status == 'failed')} of 16 jobs done" in out
+    records = {record["variant"]: record for record in proofs(tmp_path)}
+    assert len(proofs(tmp_path)) == len(records) == len(PROFILES)
+    assert records["crown"]["status"] == status
+    if status == "failed":
+        assert records["crown"]["error"]["type"] == "KilledWorker"
+        assert "workers died of it: " in records["crown"]["error"]["message"]
 
 
 def documented(language: str) -> list[str]:

@@ -174,7 +174,7 @@ def _study(plan: Path | None, given: dict[str, Any], output: Path | None, resume
         count = len(found) * (3 + len(read.seeds) * len(read.training.rates))
         if count > MAX_JOBS:
             fail(f"that would be {count:,} jobs; at most {MAX_JOBS:,} make a study", 2)
-        return Study(read, found, budget, list(jobs(read, found, folder)), folder)
+        return Study(read, found, budget, list(jobs(read, found, folder, document)), folder)
     except PlanError as error:
         fail("the plan cannot be used\n" + str(error), 2)
 

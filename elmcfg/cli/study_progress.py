@@ -88,7 +88,7 @@ class Lines(Silent):
         if job.kind == "costs":
             self._costs += 1
             if "costs" not in self._left.values():
-                note(f"elmcfg: costs of {self._costs:,} variants")
+                note(f"elmcfg: costs of {self._costs:,} variant{'s' * (self._costs > 1)}")
             return
         note(f"elmcfg: {job.title}: {told(record)} ({self.progress()})")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS = (
     "plan.yaml", "study.json", "journal.jsonl", "claims.lock", "checkpoints",
 )  # fmt: skip
+_OWN = (PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS)
 
 FORMAT = 1
 """The format of ``study.json``, a number that changes when a reader of the old would misread it."""
@@ -36,10 +37,13 @@ def prepare(folder: Path, *, resume: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise StudyFolderError(f"{folder}: this is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / STUDY).is_file():
+    if folder.is_dir():
+        # A study that could not begin, for want of room, has left no more than these.
+        if any(path.name not in _OWN for path in folder.iterdir()) and (
+            not (folder / STUDY).is_file()
+        ):
             raise StudyFolderError(f"{folder}: there are other files already; name a new folder")
-        if not resume:
+        if (folder / STUDY).is_file() and not resume:
             raise StudyFolderError(
                 f"{folder}: there is a study already; go on with it by --resume, or name another"
             )
@@ -60,13 +64,18 @@ def write(
     """Write plan.yaml and study.json, which remembers the folder that the plan's paths count from.
 
     Raises:
-        OSError: If they cannot be written.
+        OSError: If they cannot be written; the message says what to do.
     """
-    write_atomically(folder / PLAN, dump_yaml(plan.values()), overwrite=True)
     values = study_values(plan, found, budget, todo)
     values["settings"]["folder"] = str(base.absolute())
     text = to_json(values, indent=1).decode() + "\n"
-    write_atomically(folder / STUDY, text, overwrite=True)
+    try:
+        write_atomically(folder / PLAN, dump_yaml(plan.values()), overwrite=True)
+        write_atomically(folder / STUDY, text, overwrite=True)
+    except OSError as error:
+        raise OSError(
+            f"{folder}: cannot be written: {error.strerror}; make room, or name another folder"
+        ) from error
 
 
 def study_values(

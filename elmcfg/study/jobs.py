@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
-from elmcfg.study.plan import PlanError
+from elmcfg.study.plan import PlanError, place_of
 from elmcfg.training import CorpusError, CorpusSpec, by_content
 from elmcfg.training.corpora import OWN
 
 if TYPE_CHECKING:
+    from elmcfg.document import Document
     from elmcfg.study.plan import Plan
     from elmcfg.study.variants import Named
 
@@ -84,7 +85,9 @@ class Job:
         }
 
 
-def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
+def jobs(
+    plan: Plan, found: tuple[Named, ...], folder: Path, document: Document | None = None
+) -> Iterator[Job]:
     """Every job of a plan, the quick kinds first, and of the trainings seed by seed.
 
     So a study that is cut short has whole rounds of paired runs.
@@ -93,6 +96,7 @@ def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
         plan: The plan.
         found: Its variants.
         folder: What its corpus' path counts from.
+        document: Its text, to say where a fault stands.
 
     Raises:
         elmcfg.study.plan.PlanError: If the corpus of a training cannot be read.
@@ -115,7 +119,7 @@ def jobs(plan: Plan, found: tuple[Named, ...], folder: Path) -> Iterator[Job]:
     try:
         content = by_content(CorpusSpec(**corpus))
     except CorpusError as error:
-        raise PlanError(str(error)) from error
+        raise PlanError(f"{place_of(document, ('corpus', 'source'))}{error}") from error
     for seed in plan.seeds:
         for rate in plan.training.rates:
             how = plan.training.at(rate).model_dump(mode="json")
