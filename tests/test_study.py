@@ -18,10 +18,11 @@ from conftest import Run
 from elmcfg.costs import cost
 from elmcfg.linter import load
 from elmcfg.render import machine
+from elmcfg.study.estimate import estimate
 from elmcfg.study.folder import prepare
 from elmcfg.study.jobs import Job, jobs
 from elmcfg.study.local import Local
-from elmcfg.study.plan import PlanError, read_plan
+from elmcfg.study.plan import Engine, PlanError, read_plan
 from elmcfg.study.running import run as run_study
 from elmcfg.study.variants import Named, unmatched, variants
 from elmcfg.study.worker import Worker
@@ -140,14 +141,23 @@ def test_an_estimate_of_what_is_left_goes_by_what_is_done(run: Run, tmp_path: Pa
     plan.write_text(PLAN)
     assert run("study", str(plan), "-o", str(folder), "-q").code == 0
     records = lines(folder)
-    proofs = [r | {"seconds": 7.0} for r in records if r["kind"] == "proof"]
-    text = "".join(json.dumps(r) + "\n" for r in proofs[:1])
+    proofs = [r for r in records if r["kind"] == "proof"][:2]
+    text = "".join(
+        json.dumps(r | {"seconds": s}) + "\n" for r, s in zip(proofs, (7, 9), strict=True)
+    )
     (folder / "journal.jsonl").write_text(text)
     left = estimated(run, str(plan), "-o", str(folder), "--resume", "--scheduler", "tcp://away:1")
-    assert left["seconds"] == left["seconds_least"] == 14.0
+    assert left["seconds"] == left["seconds_least"] == 8.0
     assert "as the jobs that are done" in left["how"]
     told = run("study", str(plan), "-o", str(folder), "--resume", "--dry-run").out
-    assert "1 of them are done" in told
+    assert "2 of them are done" in told
+
+
+def test_longer_trainings_are_estimated_longer() -> None:
+    short, long = (job("training", steps=steps, batch_size=1, seq_len=16) for steps in (100, 300))
+    done = [(short, {"status": "done", "seconds": 10.0})]
+    left = estimate([long, long], done, Engine(kind="dask", scheduler="tcp://away:1"), 2)
+    assert left.least == left.most == pytest.approx(30.0)
 
 
 @pytest.mark.parametrize(

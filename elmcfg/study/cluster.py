@@ -120,7 +120,7 @@ class Cluster:
             ClusterError: If no more jobs can be given to this cluster.
         """
         from distributed import KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         began = datetime.now(UTC)
 
