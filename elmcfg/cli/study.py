@@ -199,7 +199,7 @@ def _show(study: Study, output: Path | None, *, as_json: bool) -> None:
 
         values = files.study_values(study.plan, study.variants, study.budget, study.jobs)
         values.pop("version")
-        said = {"seconds": guess.most, "seconds_least": guess.least}
+        said: dict[str, Any] = {"seconds": guess.most, "seconds_least": guess.least}
         said |= {"flops": guess.flops, "how": guess.how}
         say(machine.text({**values, "done": len(finished), "estimate": said}))
         return
