@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +111,14 @@ def test_a_full_disk_at_any_time_is_told_and_the_study_goes_on(run: Run, small_d
     grow("4m")
     assert run(*arguments, "--resume").code == 0
     assert [r["status"] for r in lines(small_disk / "out")] == ["done", "failed", "done"]
+
+
+def test_a_scheduler_without_dask_is_told_before_anything_is_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    (tmp_path / "text.txt").write_text("in the beginning " * 20)
+    code, err = study(run, tmp_path, PLAN, "--scheduler", "tcp://127.0.0.1:1")
+    assert code == 1
+    assert "pip install 'elmcfg[dask]'" in err
+    assert not (tmp_path / "out").exists()

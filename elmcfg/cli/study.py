@@ -242,10 +242,12 @@ def _places(plan: Plan) -> int:
 
 
 def _run(study: Study, output: Path, resume: bool, quiet: bool) -> Outcome:
-    from elmcfg.study.cluster import ClusterError
+    from elmcfg.study.cluster import ClusterError, require_dask
     from elmcfg.study.running import run
 
     try:
+        if study.plan.engine.kind == "dask":
+            require_dask()  # before anything is worked out and written
         files.prepare(output, resume=resume)
         files.write(output, study.plan, study.variants, study.budget, study.jobs, study.folder)
         with study_progress.progress(study.jobs, quiet=quiet) as told:

@@ -227,9 +227,7 @@ def read_bytes(path: Path, shown: str) -> Document:
     try:
         raw = _bytes(path)
     except FileNotFoundError:
-        return unreadable(
-            shown, "no such file", "check the path; 'elmcfg show' lists shipped names"
-        )
+        return unreadable(shown, "no such file", "check the path")
     except IsADirectoryError:
         return unreadable(shown, "this is a folder", "name a file in it")
     except OSError as error:

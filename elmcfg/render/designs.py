@@ -195,4 +195,4 @@ def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> str:
 
 
 def _exact(number: Fraction) -> str:
-    return f"{int(number)}" if number.denominator == 1 else f"{float(number):.3f}"
+    return f"{int(number):,}" if number.denominator == 1 else f"{float(number):.3f}"

@@ -52,6 +52,21 @@ def version() -> str:
     return __version__
 
 
+def require_dask() -> Any:
+    """The package ``distributed`` of dask.
+
+    Raises:
+        ClusterError: If it is not installed.
+    """
+    try:
+        import distributed
+    except ImportError:
+        raise ClusterError(
+            "dask is not installed here; install the extra: pip install 'elmcfg[dask]'"
+        ) from None
+    return distributed
+
+
 class Cluster:
     """Runs jobs on the workers of a scheduler.
 
@@ -68,17 +83,12 @@ class Cluster:
     def __init__(
         self, address: str, timeout: float | None = None, max_memory: int | None = None
     ) -> None:
-        try:
-            import distributed
-        except ImportError:
-            raise ClusterError(
-                "dask is not installed here; install the extra: pip install 'elmcfg[dask]'"
-            ) from None
+        distributed = require_dask()
         self._limits = (timeout, max_memory)
         self._executor: Executor | None = None
         _quiet()
         try:
-            self._client: Client = distributed.Client(  # type: ignore[no-untyped-call]
+            self._client: Client = distributed.Client(
                 address, timeout=CONNECT_SECONDS, set_as_default=False
             )
         except (OSError, TimeoutError, ValueError) as error:
@@ -88,9 +98,7 @@ class Cluster:
             ) from None
         try:
             self._check_versions()
-            self._executor = self._client.get_executor(  # type: ignore[no-untyped-call]
-                pure=False, retries=0
-            )
+            self._executor = self._client.get_executor(pure=False, retries=0)
         except BaseException:
             self.close()
             raise

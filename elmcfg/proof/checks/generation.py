@@ -75,14 +75,19 @@ def _compare(subject: Subject, chosen: list[int], plain: mx.array) -> None:
 
 def _speeds(subject: Subject, seconds: list[float]) -> str:
     prefill = subject.batch_size * subject.seq_len / subject.prefill_seconds
-    said = f"prefill {prefill:,.0f} token/s"
+    said = f"prefill {_rate(prefill)}"
     if not seconds:
         return said
     step, width = sorted(seconds)[len(seconds) // 2], DTYPE_BYTES[subject.dtype]
-    said = f"{said}, decode {1 / step:,.0f} token/s"
+    said = f"{said}, decode {_rate(1 / step)}"
     spent = cost(subject.config)
     if width * spent.parameters.total < COPY_BYTES:
         return said  # Such a model stays in the processor's caches.
     held = spent.kv_cache_bytes_per_token * subject.short_tokens.shape[1] // KV_CACHE_DTYPE_BYTES
     share = width * (spent.parameters.total + held) / step / copy_bandwidth()
     return f"{said} ({share:.0%} of memory bandwidth)"
+
+
+def _rate(tokens_per_second: float) -> str:
+    digits = 0 if tokens_per_second >= 10 else 1
+    return f"{tokens_per_second:,.{digits}f} token/s"
