@@ -97,7 +97,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int, default=7, help="runs of each, the evaluation once")
     parser.add_argument("--no-evaluate", action="store_true", help="leave the evaluation out")
-    parser.add_argument("--torch", metavar="PYTHON", help="an interpreter that has torch")
+    parser.add_argument(
+        "--torch",
+        default=os.environ.get("TORCH_PYTHON"),
+        metavar="PYTHON",
+        help="an interpreter that has torch; TORCH_PYTHON in the environment says it too",
+    )
     arguments = parser.parse_args()
 
     cases = {

@@ -18,7 +18,7 @@ E = V * D, and twice that where the head is not tied):
     "cache"          max(layer, 0.7 * layer + 8.5 * T * V + cache(B, L))    a piece, its difference
     "batch"          8 * b * S * V + cache(2, S)           five short passes
     "generation"     max(layer, 5 * b * S * V)
-    "dtypes"         2 * M, 4 * M for 2-byte dtypes        a layer in another dtype
+    "dtypes"         4 * M, 6 * M for 2-byte dtypes        a layer in the other dtypes
     "quantization"   1.15 * M                              a layer in 8 bits, with its scales
     "save-load"      (b + 1) * max(M, E)                   what was read, and its comparison
     "gradient"       b * max(1.3 * M, M + V * D)           gradients of a layer and the table;
@@ -168,7 +168,7 @@ def _beside_weights(
         ),
         "batch": 8 * width * short_logits + 2 * per_token * _in_steps(short),
         "generation": max(layer, 5 * width * short_logits, copy),
-        "dtypes": parameters * (4 if width == 2 else 2),
+        "dtypes": parameters * (6 if width == 2 else 4),
         "quantization": parameters * 23 // 20,
         "save-load": (width + 1) * max(parameters, table if tied else 2 * table),
     }
