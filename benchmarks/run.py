@@ -24,7 +24,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 NOT_HERE = ("gpu", "measuring", "run")
 PACKAGES = (
     *("mlx", "mlx-lm", "numpy", "pydantic", "cmeel-openblas"),
-    *("check-jsonschema", "transformers", "optuna", "torch"),
+    *("check-jsonschema", "transformers", "optuna"),
 )
 HEADING = ("what", "against", "ratio of", "median", "min", "max", "runs")
 INTRODUCTION = """\
@@ -50,6 +50,14 @@ def processor() -> str:
     return next(names, platform.machine())
 
 
+def torch() -> str:
+    """The version of torch that was measured."""
+    if python := os.environ.get("TORCH_PYTHON"):
+        code = "from importlib.metadata import version; print(version('torch'))"
+        return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip()
+    return "left out"
+
+
 def machine() -> str:
     """Machine and versions, in one line."""
     found = []
@@ -58,6 +66,7 @@ def machine() -> str:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             found.append(f"{package} not installed")
+    found.append(f"torch {torch()}")
     return (
         f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}; {', '.join(found)}."
