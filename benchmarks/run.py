@@ -1,7 +1,8 @@
 """Every comparison in one table, on the screen and in docs/benchmarks.md.
 
 Each script of this folder runs as it does by itself, one after another; their comparisons come
-back through :mod:`measuring`. ``gpu.py`` is left out: it is for a machine with a GPU.
+back through :mod:`measuring`. ``gpu.py`` is left out: it is for a machine with a GPU. torch is too
+large to install for one row: ``TORCH_PYTHON`` in the environment names an interpreter that has it.
 
     python benchmarks/run.py [NAME ...]
 """
