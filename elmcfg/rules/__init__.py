@@ -73,7 +73,7 @@ MODULES: Mapping[str, str] = {
 
 
 @cache
-def _advice_checks() -> tuple[Check, ...]:
+def advice_checks() -> tuple[Check, ...]:
     """The check of every rule of advice, in order."""
     names = (name for code, name in MODULES.items() if code.startswith("ELM4"))
     return tuple(import_module(f"elmcfg.rules.{name}").check for name in names)
@@ -81,4 +81,4 @@ def _advice_checks() -> tuple[Check, ...]:
 
 def advice(draft: Draft) -> list[Violation]:
     """What is worth knowing about a config that is valid as far as its values are usable."""
-    return [violation for check in _advice_checks() for violation in check(draft)]
+    return [violation for check in advice_checks() for violation in check(draft)]
