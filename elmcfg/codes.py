@@ -14,8 +14,6 @@ from importlib import import_module
 from elmcfg.rules import MODULES
 from elmcfg.rules.page import Page
 
-Code = Page
-
 FAMILIES: Mapping[str, str] = {
     "0": "The text",
     "1": "Structure",

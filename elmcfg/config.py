@@ -30,6 +30,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from elmcfg import schedule as _schedule
+from elmcfg.diagnostics import value_at
 from elmcfg.geometry import geometry
 from elmcfg.invariants import violations
 
@@ -355,7 +356,7 @@ class Config(BaseModel):
                             {"message": v.message, "help": v.help, "violation": v},
                         ),
                         loc=v.loc,
-                        input=_at(values, v.loc),
+                        input=value_at(values, v.loc),
                     )
                     for v in found
                 ],
@@ -381,16 +382,6 @@ class Config(BaseModel):
             TypeError: Always.
         """
         raise TypeError("a Config is always validated; use Config(...) or Config.model_validate")
-
-
-def _at(values: Mapping[str, Any], loc: tuple[str | int, ...]) -> Any:
-    node: Any = values
-    for part in loc:
-        try:
-            node = node[part]
-        except (KeyError, IndexError):
-            return None
-    return node
 
 
 def resolve(config: Config) -> Config:

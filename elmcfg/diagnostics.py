@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 Loc = tuple[str | int, ...]
 """Path into a config: ``("num_query_heads", 7)`` is entry 7 of that list."""
+
+
+def value_at(values: Any, loc: Loc) -> Any:
+    """The value at a path into plain dicts and lists; ``None`` where there is none."""
+    for part in loc:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return values
 
 
 @dataclass(frozen=True, slots=True, order=True)

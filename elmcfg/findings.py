@@ -18,9 +18,9 @@ from pydantic_core import ErrorDetails
 from elmcfg.codes import CODES
 from elmcfg.config import Config, Schedule
 from elmcfg.diagnostics import Loc, Severity, Violation
-from elmcfg.invariants import HEAD_LISTS, MULTIPLIER_LISTS, violations_of
-from elmcfg.rules import advice_on
-from elmcfg.rules.draft import Draft, present
+from elmcfg.invariants import violations_of
+from elmcfg.rules import advice
+from elmcfg.rules.draft import HEAD_LISTS, MULTIPLIER_LISTS, Draft, present
 
 # Keys that other programs put into a config.json and that say nothing about the shape.
 _FOREIGN_KEYS = frozenset(
@@ -76,7 +76,7 @@ def read_values(
     """
     config, draft, broken = _read(values, lenient=lenient, model=model)
     found = _foreign_keys(values) if lenient else []
-    broken += advice_on(draft)
+    broken += advice(draft)
     return config, found + [(v, CODES[v.code].severity) for v in broken]
 
 
@@ -106,10 +106,10 @@ def _read(
 
 def _foreign_keys(values: Mapping[str, Any]) -> list[tuple[Violation, Severity]]:
     """Remarks on the keys of a hub ``config.json`` that are not ours."""
-    near = _near_misses(values)
-    found = [(v, Severity.WARNING) for v in near]
-    foreign = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
-    other = [k for k in foreign if not any(v.loc == (k,) for v in near)]
+    unknown = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
+    near = {key: close for key in unknown if (close := _close(key, Config.model_fields))}
+    found = [(_unknown(key, close), Severity.WARNING) for key, close in near.items()]
+    other = [key for key in unknown if key not in near]
     if other:
         names = ", ".join(_shown(key).strip('"') for key in other)
         found.append((_foreign(other[0], names), Severity.INFO))
@@ -137,11 +137,6 @@ def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[s
         else:
             usable[key] = None
     return usable
-
-
-def _near_misses(values: Mapping[str, Any]) -> list[Violation]:
-    unknown = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
-    return [_unknown(k, close) for k in unknown if (close := _close(k, Config.model_fields))]
 
 
 def _close(key: str, known: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,30 +33,28 @@ def walk(folder: str) -> Iterator[str]:
     Args:
         folder: As the user named it; the paths begin with it.
     """
-    yield from _walk(folder, _outer_rules(folder))
-
-
-def _walk(folder: str, rules: _Rules) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return
-    except OSError:
-        yield folder
-        return
-    if any(entry.name == _IGNORE_FILE for entry in entries):
-        rules += _rules_of(folder)
-    folders = []
-    for entry in entries:
-        if entry.name.endswith(SUFFIXES) and not _is_folder(entry):
-            if not _ignored(entry.path, rules):
-                yield entry.path
-        elif not entry.name.startswith(".") and _is_folder(entry):
-            folders.append(entry.path)
-    for path in folders:
-        if not _ignored(path + "/", rules):
-            yield from _walk(path, rules)
+    # Not by recursion: folders can be nested deeper than Python's calls.
+    pending = [(folder, _outer_rules(folder))]
+    while pending:
+        here, rules = pending.pop()
+        try:
+            with os.scandir(here) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            yield here
+            continue
+        if any(entry.name == _IGNORE_FILE for entry in entries):
+            rules += _rules_of(here)
+        folders = []
+        for entry in entries:
+            if entry.name.endswith(SUFFIXES) and not _is_folder(entry):
+                if not _ignored(entry.path, rules):
+                    yield entry.path
+            elif not entry.name.startswith(".") and _is_folder(entry):
+                folders.append(entry.path)
+        pending += [(p, rules) for p in reversed(folders) if not _ignored(p + "/", rules)]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -86,11 +84,19 @@ def _rules_of(folder: str) -> _Rules:
         text = Path(folder, _IGNORE_FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ()
+    absolute = Path(folder).absolute().as_posix().rstrip("/") + "/"
+    patterns = [pattern for line in text.splitlines() for pattern in _patterns(line)]
+    return ((absolute, tuple(p for p in reversed(patterns) if p.include is not None)),)
+
+
+def _patterns(line: str) -> Sequence[RegexPattern]:
+    """The pattern of a line; none where git passes it by, as a lone ``!``."""
     from pathspec import GitIgnoreSpec  # only who has such a file pays for it
 
-    absolute = Path(folder).absolute().as_posix().rstrip("/") + "/"
-    patterns = GitIgnoreSpec.from_lines(text.splitlines()).patterns
-    return ((absolute, tuple(p for p in reversed(patterns) if p.include is not None)),)
+    try:
+        return GitIgnoreSpec.from_lines([line]).patterns
+    except ValueError:
+        return ()
 
 
 def _ignored(path: str, rules: _Rules) -> bool:

@@ -53,8 +53,13 @@ def make_divisible(value: float, divisor: int) -> int:
         raise ValueError(f"divisor must be a positive integer, got {divisor}")
     if not 0 <= value < float("inf"):
         raise ValueError(f"value must be finite and not negative, got {value}")
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    rounded = nearest_multiple(value, divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def nearest_multiple(value: float, divisor: int) -> int:
+    """:func:`make_divisible` without its 10 % rule, and of a number of any sign; in channels."""
+    return max(divisor, int(value + divisor / 2) // divisor * divisor)
 
 
 def query_heads(multiplier: float, model_dim: int, head_dim: int, queries_per_kv_head: int) -> int:
@@ -232,7 +237,9 @@ def geometry(config: Config) -> Geometry:
         kv_heads = tuple(q // groups for q in heads)
 
     # Only a SparseConfig has layers without a part, and these.
-    linear = [getattr(config, f"linear_{part}", None) or () for part in ("attention", "ffn")]
+    linear_attention, linear_ffn = (
+        frozenset(getattr(config, f"linear_{part}", None) or ()) for part in ("attention", "ffn")
+    )
     layers = []
     for i in range(n):
         m = ffn_multipliers[i]
@@ -248,8 +255,8 @@ def geometry(config: Config) -> Geometry:
                 ffn_multiplier=ffn_multipliers[i],
                 effective_qkv_multiplier=effective,
                 effective_ffn_multiplier=width / d,
-                linear_attention=i in linear[0],
-                linear_ffn=i in linear[1],
+                linear_attention=i in linear_attention,
+                linear_ffn=i in linear_ffn,
             )
         )
     return Geometry(

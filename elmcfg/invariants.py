@@ -23,9 +23,7 @@ from elmcfg.rules import (
     query_heads_disagree,
     schedule_without_control_points,
 )
-from elmcfg.rules.draft import HEAD_LISTS, MULTIPLIER_LISTS, Draft, Values, present
-
-__all__ = ["HEAD_LISTS", "MULTIPLIER_LISTS", "RULES", "Values", "violations", "violations_of"]
+from elmcfg.rules.draft import Draft, Values, present
 
 RULES: tuple[Check, ...] = (
     list_length.check,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elmcfg.codes import CODES
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity, Violation, has_errors
@@ -109,15 +109,9 @@ def load(source: Source) -> Config:
 
 def _placed(violation: Violation, severity: Severity, document: Document) -> Diagnostic:
     loc = violation.loc
-    node: Any = document.data
-    for part in loc:
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            node = None
     # Of a list with something wrong about it as a whole, or of a key that should not be there, the
     # key is the place to look at; of a list that should not be one, the list.
-    whole = isinstance(node, list | dict) and violation.code != "ELM103"
+    whole = isinstance(document.value(loc), list | dict) and violation.code != "ELM103"
     of_key = whole or violation.code == "ELM102"
     related = []
     for place, label in violation.related:

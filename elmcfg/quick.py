@@ -16,9 +16,9 @@ from math import inf, isfinite
 from typing import Any
 
 from elmcfg.diagnostics import Loc
-from elmcfg.invariants import MULTIPLIER_LISTS, violations_of
-from elmcfg.rules import advice_on
-from elmcfg.rules.draft import Draft
+from elmcfg.invariants import violations_of
+from elmcfg.rules import advice
+from elmcfg.rules.draft import MULTIPLIER_LISTS, Draft
 from elmcfg.sources import VARIANT_SCHEMA, data_folder
 
 Check = Callable[[Any], bool]
@@ -37,7 +37,7 @@ def is_clean(values: Mapping[str, Any]) -> bool:
         if isinstance(given.get(key), int | float):
             given[key] = [given[key]]
     draft = Draft(given)
-    return not violations_of(draft) and not advice_on(draft)
+    return not violations_of(draft) and not advice(draft)
 
 
 def fits(loc: Loc, value: Any) -> bool:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from math import floor
 
-from elmcfg.geometry import make_divisible
+from elmcfg.geometry import make_divisible, nearest_multiple
 from elmcfg.schedule import is_control_points, linspace, numpy_round
 
 Rounder = Callable[[float], float]
@@ -47,15 +47,10 @@ def single_divisible(value: float, divisor: int) -> int:
     return rounded + divisor if rounded < single(single(0.9) * value) else rounded
 
 
-def nearest_multiple(value: float, divisor: int) -> int:
-    """:func:`~elmcfg.geometry.make_divisible` without its 10 % rule."""
-    return max(divisor, int(value + divisor / 2) // divisor * divisor)
-
-
 def at_most_nine_tenths(value: float, divisor: int) -> int:
     """:func:`~elmcfg.geometry.make_divisible` with ``<=``, as CoreNet's MLX example has it."""
     rounded = nearest_multiple(value, divisor)
-    return rounded + divisor if divisor <= value and rounded <= 0.9 * value else rounded
+    return rounded + divisor if rounded <= 0.9 * value else rounded
 
 
 def _decimals(value: float) -> float:

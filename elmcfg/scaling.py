@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.config import Config, resolve
+from elmcfg.config import MAX_LAYERS, Config, resolve
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity
 from elmcfg.findings import read_values
+from elmcfg.geometry import geometry
 from elmcfg.profiles import profile as named_profile
 
 if TYPE_CHECKING:
@@ -58,15 +59,22 @@ def scale(
         "vocab_size": vocab_size,
         **keys,
     }
-    # A depth that is no depth is told as such below, and not by a profile that stumbles over it.
-    depth = num_transformer_layers if isinstance(num_transformer_layers, int) else 1
-    form = named_profile(profile).keys(max(1, min(depth, 100_000)))
+    form = _drawn(profile, num_transformer_layers)
     given = {"qkv_multipliers": qkv_multipliers, "ffn_multipliers": ffn_multipliers}
     for key, multipliers in given.items():
         values[key] = form[key] if multipliers is None else multipliers
     if form.get("schedule") or keys.get("schedule"):
         values["schedule"] = {**form.get("schedule", {}), **dict(keys.get("schedule") or {})}
     return checked(values)
+
+
+def _drawn(profile: str, num_transformer_layers: Any) -> dict[str, Any]:
+    """The keys of a profile at a depth.
+
+    A depth that is none is left for the models to tell, and not stumbled over here.
+    """
+    depth = num_transformer_layers if isinstance(num_transformer_layers, int) else 1
+    return named_profile(profile).keys(max(1, min(depth, MAX_LAYERS)))
 
 
 def checked(values: dict[str, Any]) -> Config:
@@ -131,9 +139,7 @@ def rescaled(
     values = recipe(config, found)
     if profile is not None:
         depth = keys.get("num_transformer_layers", config.num_transformer_layers)
-        # As in scale(): what is no depth is told below.
-        drawn = named_profile(profile).keys(max(1, depth) if isinstance(depth, int) else 1)
-        values |= {"schedule": {}} | drawn
+        values |= {"schedule": {}} | _drawn(profile, depth)
     options = {**values["schedule"], **keys.get("schedule", {})}
     values |= keys
     depth = values["num_transformer_layers"]
@@ -162,12 +168,8 @@ def select_layers(config: Config, layers: Sequence[int]) -> Config:
         what = f"layer {outside[0]} is not in the model" if outside else "no layers are selected"
         raise ValueError(f"{what}: its layers are 0 to {n - 1}")
     full = resolve(config)
-    values = full.model_dump(
-        include=full.model_fields_set - _OF_THE_VARIANT - {"schedule"}, exclude_none=True
-    )
+    values = full.model_dump(include=full.model_fields_set - _OF_THE_VARIANT - {"schedule"})
     if full.qkv_multipliers is not None:
-        from elmcfg.geometry import geometry
-
         multipliers = [layer.qkv_multiplier for layer in geometry(config).layers]
         values["qkv_multipliers"] = [multipliers[i] for i in layers]
     for key in ("num_query_heads", "num_kv_heads", "ffn_multipliers"):

@@ -21,10 +21,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmcfg.codes import CODES
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 FILE = "pyproject.toml"
 # What a file must hold to have the table at all; parsing TOML is slow.
@@ -170,9 +174,7 @@ def _settings(table: Mapping[str, Any], path: Path, text: str) -> Settings:
         select=_codes(listed("select"), where("select")),
         ignore=_codes(listed("ignore"), where("ignore")),
         per_file_ignores=tuple(
-            PerFileIgnore(
-                pattern, _codes(_strings(codes, where(pattern)), where(pattern)), path.parent
-            )
+            _per_file(pattern, _strings(codes, where(pattern)), path.parent, where(pattern))
             for pattern, codes in ignores.items()
         ),
         targets=listed("targets"),
@@ -207,7 +209,8 @@ def _hint(key: str) -> str:
 
 
 def _split(values: Iterable[str]) -> list[str]:
-    return [part for value in values for part in value.split(",") if part.strip()]
+    parts = (part.strip() for value in values for part in value.split(","))
+    return [part for part in parts if part]
 
 
 def _from_flag(value: str) -> PerFileIgnore:
@@ -216,14 +219,29 @@ def _from_flag(value: str) -> PerFileIgnore:
         raise SettingsError(
             f"--per-file-ignores: {value!r} is not PATTERN:CODE, such as 'archive/**:ELM4'"
         )
-    return PerFileIgnore(pattern, _codes(_split([codes]), "--per-file-ignores"), Path.cwd())
+    return _per_file(pattern, _split([codes]), Path.cwd(), "--per-file-ignores")
+
+
+def _per_file(pattern: str, codes: Iterable[str], folder: Path, where: str) -> PerFileIgnore:
+    try:
+        _spec(pattern)
+    except ValueError:
+        raise SettingsError(
+            f"{where}: {pattern!r} is not a pattern as in .gitignore, such as 'archive/**'"
+        ) from None
+    return PerFileIgnore(pattern, _codes(codes, where), folder)
+
+
+@cache
+def _spec(pattern: str) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # only who ignores by file pays for it
+
+    return GitIgnoreSpec.from_lines([pattern])
 
 
 def _matches(path: str, entry: PerFileIgnore) -> bool:
-    from pathspec import GitIgnoreSpec
-
     try:
         relative = Path(path).absolute().relative_to(entry.folder).as_posix()
     except ValueError:
         return False
-    return GitIgnoreSpec.from_lines([entry.pattern]).match_file(relative)
+    return _spec(entry.pattern).match_file(relative)

@@ -252,6 +252,8 @@ def test_the_same_call_gives_the_same_file(run: Run) -> None:
         (("--pareto", "params"), "between two or three different costs"),
         (("--pareto", "params,kv", "--plot", "a.bmp"), "a picture ends in .svg, .png, .pdf"),
         (("--layers", "4", "--model-dim", "64", "--format", "csv"), "--format csv is for a search"),
+        (("--from", "tiny", "--multiple-of", "128"), "--multiple-of is for a search"),
+        (("--from", "tiny", "--context-length", "128"), "--context-length is for a search"),
         (("--layers", "4", "--hardware", "abacus"), "unknown machine 'abacus'"),
         (("--max-params", "9M", "--vocab-size", "0"), "--vocab-size"),
         (("--max-params", "9M", "--decimals", "x"), "neither a whole number nor none"),

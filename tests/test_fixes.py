@@ -106,6 +106,20 @@ def test_a_short_list_that_agrees_so_far_is_completed() -> None:
     assert mended(short) == whole
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_entries_that_are_added_end_as_the_lines_around_them(newline: str) -> None:
+    short = BASE + "num_query_heads:\n- 4\n- 4\nnum_kv_heads:\n- 1\n- 1\n- 1\n"
+    whole = BASE + "num_query_heads:\n- 4\n- 4\n- 4\n- 4\nnum_kv_heads:\n- 1\n- 1\n- 1\n- 1\n"
+    assert mended(short.replace("\n", newline)) == whole.replace("\n", newline)
+
+
+def test_a_leading_zero_does_not_take_the_sign_away() -> None:
+    text = BASE + "bos_token_id: -010\n"
+    found = [d for d in diagnose(parse(text, "x.yaml")) if d.code == "ELM007"]
+    assert [d.help for d in found] == ["write -8 or, if you meant the digits, -10"]
+    assert mended(text, unsafe=True) == text  # no token is below 0
+
+
 def test_a_short_list_that_disagrees_is_left_alone() -> None:
     short = BASE + "num_query_heads: [8, 4]\nnum_kv_heads: [2, 1, 1, 1]\n"
     assert mended(short) == short
@@ -124,13 +138,10 @@ def test_a_short_list_that_disagrees_is_left_alone() -> None:
         ("vocab_sise: 1024", "vocab_size: 1024", True),
         ("vocab_size: 1024\nvocab_size: 1024", "vocab_size: 1024", True),
         ("vocab_size: 1025\nvocab_size: 1024", "vocab_size: 1024", False),
-        ("vocab_size: 1024  # elmcfg: ignore[ELM203] odd", "vocab_size: 1024", None),
     ],
 )
-def test_one_line(old: str, new: str, safe: bool | None) -> None:
+def test_one_line(old: str, new: str, safe: bool) -> None:
     text, wanted = (BASE.replace("vocab_size: 1024", line) for line in (old, new))
-    if safe is None:  # a comment is a matter of the whole run, not of the linter alone
-        return
     assert mended(text) == (wanted if safe else text)
     assert mended(text, unsafe=True) == wanted
 

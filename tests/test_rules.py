@@ -250,7 +250,7 @@ def test_rules_bear_whatever_is_unusable(values: dict[str, Any], data: st.DataOb
             del draft[key]
         else:
             draft[key] = None
-    rules.advice(draft)
+    rules.advice(Draft(draft))
     violations(draft)
 
 

@@ -14,7 +14,7 @@ from elmcfg import strategies
 from elmcfg.diagnostics import has_errors
 from elmcfg.geometry import geometry
 from elmcfg.infer import infer
-from elmcfg.scaling import recipe, scale, select_layers
+from elmcfg.scaling import recipe, rescaled, scale, select_layers
 
 hundredths = st.integers(5, 800).map(lambda n: n / 100)
 
@@ -99,6 +99,19 @@ def test_selected_layers_keep_their_widths() -> None:
     final_norm = 2048
     kept = sum(parts[i].parameters for i in layers) + final_norm
     assert elmcfg.cost(got).parameters.non_embedding == kept
+
+
+def test_selected_layers_keep_a_null_that_says_something() -> None:
+    config = elmcfg.load("tiny").model_copy(update={"bos_token_id": None, "eos_token_id": None})
+    got = select_layers(config, [0, 2])
+    assert (got.bos_token_id, got.eos_token_id) == (None, None)
+
+
+@pytest.mark.parametrize("profile", ["tapered", "step"])
+def test_a_depth_that_is_none_is_told_and_not_drawn(profile: str) -> None:
+    tiny = elmcfg.load("tiny")
+    with pytest.raises(elmcfg.InvalidConfigError, match="num_transformer_layers is 1000000000000"):
+        rescaled(tiny, infer(tiny), {"num_transformer_layers": 10**12}, profile)
 
 
 @pytest.mark.parametrize("layers", [[], [28], [-1]])

@@ -109,6 +109,7 @@ def test_without_a_table_everything_is_reported(folder: Path) -> None:
         ("[tool.elmcfg]\nstrict = 1\n", "strict: 1 is neither true nor false"),
         ("[tool.elmcfg]\nper-file-ignores = []\n", "per-file-ignores: not a table"),
         ('[tool.elmcfg.per-file-ignores]\n"a" = ["X"]\n', "a: 'X' is not a code"),
+        ('[tool.elmcfg.per-file-ignores]\n"!" = ["ELM4"]\n', "'!' is not a pattern"),
         ("[tool.elmcfg\n", "not valid TOML"),
         ("[tool]\nelmcfg = 3\n", "is not a table"),
         ("# tool.elmcfg\n\xff", None),
@@ -132,6 +133,7 @@ def test_wrong_settings_are_a_call_gone_wrong(
         ("--select", "ELM"),
         ("--ignore", "E2"),
         ("--per-file-ignores", "x"),
+        ("--per-file-ignores", "!:ELM4"),
         ("--select", "ELM77"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,7 @@ PATTERNS = st.sampled_from(
 
 @example(["d/**"], ["!a.yaml"], "")
 @example(["**/e", "!d/"], [], "")
+@example(["!", "a.yaml", "b.yaml\\"], [], "")
 @given(st.lists(PATTERNS, max_size=4), st.lists(PATTERNS, max_size=3), st.sampled_from(["", "d"]))
 def test_gitignore_means_what_git_says(
     tmp_path_factory: pytest.TempPathFactory, outer: list[str], inner: list[str], start: str
@@ -229,6 +231,21 @@ def test_gitignore_means_what_git_says(
         if subprocess.run(ignored, cwd=root, check=False).returncode == 0:
             return  # named though it is ignored: searched all the same
     assert ours == wanted
+
+
+def test_folders_may_be_nested_deeper_than_calls(tmp_path: Path) -> None:
+    nested = [tmp_path]
+    for _ in range(sys.getrecursionlimit() + 50):
+        nested.append(nested[-1] / "d")
+        nested[-1].mkdir()
+    file = nested[-1] / "a.yaml"
+    file.write_text("")
+    try:
+        assert list(folders.walk(str(tmp_path))) == [str(file)]
+    finally:  # pytest, which clears old folders away, stumbles over such a one
+        file.unlink()
+        for folder in reversed(nested[1:]):
+            folder.rmdir()
 
 
 def test_an_ignored_folder_that_is_named_is_searched(run: Run, here: Path) -> None:

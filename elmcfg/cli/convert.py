@@ -12,7 +12,7 @@ import click
 from elmcfg import conversion
 from elmcfg.backend import BackendError
 from elmcfg.cli.common import complete_config, config_argument, fail, note, quiet_option
-from elmcfg.cli.scale_options import INDICES
+from elmcfg.cli.parameters import INDICES
 from elmcfg.conversion.slicing import KEEP, Cut
 from elmcfg.sources import weights_of
 
@@ -124,7 +124,7 @@ def _options(given: dict[str, Any], force: bool) -> conversion.Options:
     smaller, layers, keep = (given.pop(key) for key in ("smaller", "slice_layers", "slice_keep"))
     cut = None
     if smaller is not None:
-        cut = Cut(config_argument(smaller), None if layers is None else tuple(layers), keep)
+        cut = Cut(config_argument(smaller), layers, keep)
     elif layers is not None or keep != KEEP[0]:
         raise click.UsageError("--slice-layers and --slice-keep go with --slice CONFIG")
     return conversion.Options(overwrite=force, cut=cut, **given)

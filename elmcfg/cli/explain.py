@@ -6,10 +6,9 @@ import click
 
 from elmcfg.cli.common import fail, out_style, say
 from elmcfg.codes import CODES, FAMILIES
+from elmcfg.render.frames import COLOURS
 from elmcfg.render.style import Style
 from elmcfg.rules.page import Page
-
-_COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 
 
 @click.command("explain")
@@ -53,14 +52,14 @@ def _hint(code: str) -> str:
 
 
 def _heading(page: Page, style: Style) -> str:
-    severity = page.severity.value
-    return f"{style(page.code, 'bold')} {page.name} ({style(severity, _COLOURS[severity])})"
+    severity = style(page.severity, COLOURS[page.severity])
+    return f"{style(page.code, 'bold')} {page.name} ({severity})"
 
 
 def _family(digit: str, style: Style) -> str:
     pages = [page for code, page in CODES.items() if code[3] == digit]
     lines = [style(FAMILIES[digit], "bold")]
     for page in pages:
-        severity = style(page.severity.value.ljust(7), _COLOURS[page.severity.value])
+        severity = style(page.severity.ljust(7), COLOURS[page.severity])
         lines.append(f"  {page.code}  {severity}  {page.name}")
     return "\n".join(lines)

@@ -12,18 +12,6 @@ import click
 from elmcfg import __version__
 
 _COMMANDS = {
-    "validate": "elmcfg.cli.validate",
-    "scale": "elmcfg.cli.scale",
-    "build-and-run": "elmcfg.cli.build_and_run",
-    "show": "elmcfg.cli.show",
-    "diff": "elmcfg.cli.diff",
-    "convert": "elmcfg.cli.convert",
-    "report": "elmcfg.cli.report",
-    "explain": "elmcfg.cli.explain",
-    "doctor": "elmcfg.cli.doctor",
-    "study": "elmcfg.cli.study",
-}
-_SUMMARIES = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
     "scale": "Make a layer-wise-scaled variant, from a recipe or to a budget.",
     "build-and-run": "Build the MLX model of a config and prove it.",
@@ -32,9 +20,10 @@ _SUMMARIES = {
     "convert": "Write a model in the form that another program reads.",
     "report": "Report a study: verdict, page, CSV and JSON.",
     "explain": "Explain a diagnostic code.",
-    "study": "Compare variants: costs, proofs, speed, short trainings.",
     "doctor": "Say what this machine has for building models, and what it lacks.",
+    "study": "Compare variants: costs, proofs, speed, short trainings.",
 }
+"""What each command does; it is imported from the module of its name when it is called."""
 
 
 class _Commands(click.Group):
@@ -44,7 +33,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(_COMMANDS[name]).command
+        command: click.Command = import_module(f"elmcfg.cli.{name.replace('-', '_')}").command
         return command
 
     def resolve_command(
@@ -61,7 +50,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_SUMMARIES.items()))
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from elmcfg import units
+from elmcfg.hardware import machine
 
 T = TypeVar("T")
 
@@ -34,6 +35,25 @@ class Written(click.ParamType[T]):
             self.fail(str(error), param, ctx)
 
 
+def whole_number(text: str) -> int:
+    """``16``.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(whole_number(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{error}; write layers such as 0,4,8") from None
+
+
 def _some_bytes(text: str) -> int:
     found = units.size(text)
     if not found:
@@ -41,5 +61,7 @@ def _some_bytes(text: str) -> int:
     return found
 
 
+INDICES = Written("LAYERS", _indices)
+HARDWARE = Written("NAME|BANDWIDTH,FLOPS", machine)
 BYTES = Written("BYTES", _some_bytes)
 TIME = Written("TIME", units.duration)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from elmcfg import __version__
 from elmcfg.cli.common import (
@@ -34,15 +35,11 @@ from elmcfg.scaling import rescaled, scale, select_layers
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
 _SCHEDULE = ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
 _SEARCH = ("space", "free", "minimize", "maximize", "pareto", "count", "like", "plot")
-_AXES = (
-    "num_transformer_layers",
-    "model_dim",
-    "head_dim",
-    "num_gqa_groups",
-    "qkv_multipliers",
-    "ffn_multipliers",
-    "ffn_dim_divisor",
-)
+# What a search alone looks at, and what by itself asks for none.
+_OF_A_SEARCH = (
+    "tolerance", "batch_size", "cache_dtype", "weight_dtype", "training_tokens", "multiple_of",
+    "time_limit",
+)  # fmt: skip
 
 
 def _list_profiles(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -99,8 +96,7 @@ def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags
 
         run(given, output, force, format_, quiet)
         return
-    if format_ == "csv":
-        raise click.UsageError("--format csv is for a search; give a budget, or --format json")
+    _refuse_idle(given, format_)
     config = _config(given)
     write(text(config, format_), output, force)
     told(config, given, output, quiet)
@@ -117,15 +113,23 @@ def told(config: Config, given: dict[str, Any], output: Path | None, quiet: bool
 
 
 def _is_search(given: dict[str, Any]) -> bool:
-    ranges = [given[key] for key in _AXES if key in given]
     limits = [key for key in given if key.partition("_")[0] in ("min", "target")]
     limits += [k for k in given if k.startswith("max_") and k != "max_context_length"]
-    return bool(
-        limits
-        or any(key in given for key in _SEARCH)
-        or any(isinstance(value, dict | list) for value in ranges)
-        or any(isinstance(v, dict) for value in ranges if isinstance(value, tuple) for v in value)
-    )
+    parts = (value if isinstance(value, tuple) else (value,) for value in given.values())
+    ranges = [part for several in parts for part in several if isinstance(part, dict | list)]
+    return bool(limits or ranges or any(key in given for key in _SEARCH))
+
+
+def _refuse_idle(given: dict[str, Any], format_: str) -> None:
+    """Refuse what only a search looks at, rather than pass it over in silence."""
+    if format_ == "csv":
+        raise click.UsageError("--format csv is for a search; give a budget, or --format json")
+    context = click.get_current_context()
+    idle = _OF_A_SEARCH if "hardware" in given else (*_OF_A_SEARCH, "context_length")
+    for key in idle:
+        if context.get_parameter_source(key) is ParameterSource.COMMANDLINE:
+            flag = f"--{key.replace('_', '-')}"
+            raise click.UsageError(f"{flag} is for a search; give a budget as well")
 
 
 def config_keys(given: dict[str, Any]) -> dict[str, Any]:

@@ -10,24 +10,14 @@ from typing import Any, NamedTuple
 import click
 
 from elmcfg import units
-from elmcfg.cli.parameters import Written
-from elmcfg.hardware import machine
+from elmcfg.cli.common import Function
+from elmcfg.cli.parameters import HARDWARE, INDICES, Written, whole_number
 from elmcfg.search.budgets import QUANTITIES, WEIGHT_BYTES, quantity
 
-Function = Callable[..., None]
 
-
-def _number(text: str, kind: type[int] | type[float]) -> int | float:
-    try:
-        return kind(text)
-    except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{text!r} is not {what}") from None
-
-
-def _values(text: str, kind: type[int] | type[float]) -> Any:
+def _values(text: str, number: Callable[[str], float]) -> Any:
     """``16`` as itself, ``8:48:4`` as a range."""
-    parts = [_number(part, kind) for part in text.split(":")]
+    parts = [number(part) for part in text.split(":")]
     if len(parts) == 1:
         return parts[0]
     if len(parts) > 3:
@@ -39,7 +29,7 @@ def _whole(text: str) -> Any:
     """An int, a list of ints, or a mapping with ``from``, ``to`` and maybe ``step``."""
     try:
         parts = text.split(",")
-        return _values(text, int) if len(parts) == 1 else [_number(p, int) for p in parts]
+        return _values(text, whole_number) if len(parts) == 1 else [*map(whole_number, parts)]
     except ValueError as error:
         raise ValueError(f"{error}; write 16, or for a search 12,16,20 or 8:48:4") from None
 
@@ -53,13 +43,6 @@ def _multipliers(text: str) -> tuple[Any, ...]:
             f"{text!r} is not a list of numbers such as 0.5,1.0, or for a search of ranges such "
             "as 0.5:1:0.05"
         ) from None
-
-
-def _indices(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(_number(part, int)) for part in text.split(","))
-    except ValueError as error:
-        raise ValueError(f"{error}; write layers such as 0,4,8") from None
 
 
 def _decimals(text: str) -> int | str:
@@ -86,10 +69,8 @@ def _amount(unit: str) -> Written[Amount]:
 
 WHOLE = Written("N|RANGE", _whole)
 MULTIPLIERS = Written("NUMBERS", _multipliers)
-INDICES = Written("LAYERS", _indices)
 DECIMALS = Written("N|none", _decimals)
 SHARE = Written("SHARE", units.fraction)
-HARDWARE = Written("NAME|BANDWIDTH,FLOPS", machine)
 COST = Written("COST", lambda text: quantity(text).name)
 
 

@@ -12,7 +12,6 @@ import click
 from elmcfg.cli.common import config_argument, fail, note, say
 from elmcfg.cli.scale import as_flags, config_keys, text, told, write
 from elmcfg.cli.scale_options import Amount
-from elmcfg.config import Config
 from elmcfg.costs import cost
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.geometry import geometry
@@ -194,26 +193,17 @@ def _json(task: Task, chosen: list[engine.Design], result: engine.Result) -> str
             "costs": drawn.numbers(problem.costs_of(design, task.conditions)),
             "difference": design.difference,
             "config": machine.config_values(config),
-            "cost": _cost(config, task).values(),
+            "cost": cost(config, context_length=task.conditions.context_length).values(),
         }
         for rank, (design, config) in enumerate(zip(chosen, configs, strict=True), start=1)
     ]
-    first = candidates[0] if candidates else {"config": None, "cost": None}
-    return (
-        machine.text(
-            {
-                "config": first["config"],
-                "cost": first["cost"],
-                "candidates": candidates,
-                "search": _search_values(task, result),
-            }
-        )
-        + "\n"
-    )
-
-
-def _cost(config: Config, task: Task) -> Any:
-    return cost(config, context_length=task.conditions.context_length)
+    found = {
+        "config": candidates[0]["config"],
+        "cost": candidates[0]["cost"],
+        "candidates": candidates,
+        "search": _search_values(task, result),
+    }
+    return machine.text(found) + "\n"
 
 
 def _search_values(task: Task, result: engine.Result) -> dict[str, Any]:

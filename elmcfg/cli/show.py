@@ -17,7 +17,7 @@ from elmcfg.cli.common import (
     say,
     width,
 )
-from elmcfg.cli.scale_options import HARDWARE
+from elmcfg.cli.parameters import HARDWARE
 from elmcfg.config import Config
 from elmcfg.costs import Cost, cost
 from elmcfg.geometry import geometry

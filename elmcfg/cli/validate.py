@@ -12,7 +12,15 @@ import click
 
 from elmcfg import portability, settings
 from elmcfg.checking import Checked, Fixing, Tally, Task, check
-from elmcfg.cli.common import complete_config, fail, note, quiet_option, say, width
+from elmcfg.cli.common import (
+    complete_config,
+    fail,
+    format_option,
+    note,
+    quiet_option,
+    say,
+    width,
+)
 from elmcfg.document import write_back
 from elmcfg.render import frames
 from elmcfg.render.reports import FORMATS, View, report_of
@@ -22,10 +30,7 @@ from elmcfg.sources import NO_CONFIGS, STDIN, Input, SourceNotFoundError, find, 
 
 @click.command("validate")
 @click.argument("paths", nargs=-1, metavar="[CONFIG]...", shell_complete=complete_config)
-@click.option(
-    "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True,
-    help="Form of the output.",
-)  # fmt: skip
+@format_option(*FORMATS)
 @click.option(
     "--target", "targets", multiple=True, metavar="PROGRAM",
     help=f"Say what this program would do with it: {', '.join(portability.TARGETS)}, or all.",
@@ -148,7 +153,7 @@ def _show(
         flags: Of the command.
         aside: Whether standard output is taken, by a mended text.
     """
-    form = "diff" if flags["fixing"] == Fixing.DIFF else flags["form"]
+    form = "diff" if flags["fixing"] == Fixing.DIFF else flags["format_"]
     view = View(Style(colour=wants_colour(sys.stderr if aside else sys.stdout)), width())
     for piece in report_of(form)(results, view):
         say(piece, err=aside)

@@ -187,12 +187,13 @@ def _addition(document: Document, change: Append) -> list[Edit]:
     texts = [scalar(value, document.format) for value in change.values]
     end = document.lines.offset(last.end_line, last.end_column)
     dash = _dash(document, last)
+    newline = "\r\n" if "\r\n" in document.text else "\n"
     if dash is not None:
         line_end = document.lines.offset(last.end_line, 1) + len(document.lines.line(last.end_line))
-        return [Edit(line_end, line_end, "".join(f"\n{dash}{text}" for text in texts))]
+        return [Edit(line_end, line_end, "".join(f"{newline}{dash}{text}" for text in texts))]
     before = document.lines.line(last.line)[: last.column - 1]
     own_line = not before.strip()  # one entry to a line, as JSON is often laid out
-    separator = f",\n{before}" if own_line and document.format is Format.JSON else ", "
+    separator = f",{newline}{before}" if own_line and document.format is Format.JSON else ", "
     return [Edit(end, end, "".join(separator + text for text in texts))]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elmcfg.diagnostics import Diagnostic, Loc, Severity, Span
+from elmcfg.diagnostics import Diagnostic, Loc, Severity, Span, value_at
 from elmcfg.document import json_reader
 from elmcfg.document.lines import Format, Lines
 from elmcfg.document.tree import MAX_BYTES, MAX_DEPTH, MAX_KEYS, MAX_VALUES, TextProblem, Tree
@@ -62,13 +62,7 @@ class Document:
 
     def value(self, loc: Loc) -> Any:
         """The value at a path; ``None`` where there is none."""
-        node: Any = self.data
-        for part in loc:
-            try:
-                node = node[part]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return node
+        return value_at(self.data, loc)
 
     def span(self, loc: Loc, *, of_key: bool = False) -> Span | None:
         """Place of a value, or of its key; of the nearest enclosing one where it has none.
@@ -178,9 +172,11 @@ def _document(
     )
 
 
-def unreadable(path: str, message: str, remedy: str, code: str = "ELM001") -> Document:
+def unreadable(
+    path: str, message: str, remedy: str, code: str = "ELM001", span: Span | None = None
+) -> Document:
     """A document for a file whose text cannot be had."""
-    problem = Diagnostic(path, None, code, Severity.ERROR, (), message, remedy)
+    problem = Diagnostic(path, span, code, Severity.ERROR, (), message, remedy)
     return Document(path, "", guess_format(path, ""), None, [problem])
 
 
@@ -201,22 +197,12 @@ def decode(raw: bytes, path: str) -> Document:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        document = unreadable(
+        return unreadable(
             path,
             f"byte {error.start} (0x{raw[error.start]:02X}) is not UTF-8",
             "a config is UTF-8 text; is this a binary file?",
+            span=Span(line, column, line, column + 1),
         )
-        first = document.diagnostics[0]
-        document.diagnostics[0] = Diagnostic(
-            path,
-            Span(line, column, line, column + 1),
-            first.code,
-            first.severity,
-            (),
-            first.message,
-            first.help,
-        )
-        return document
     if "\0" in text:
         return unreadable(path, "the file holds NUL bytes", "is this a binary file?")
     return parse(text, path)

@@ -6,8 +6,8 @@ import codecs
 import contextlib
 import errno
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
 def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A file to fill, which gets its name when the block ends well and is gone otherwise.
 
+    One that replaces another has that one's permissions.
+
     Args:
         path: Where it shall be.
         overwrite: Whether a file that is there already may be replaced.
@@ -47,16 +49,20 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         FileExistsError: If the file is there and ``overwrite`` is false.
         OSError: If it cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise FileExistsError(errno.EEXIST, "the file exists already", str(path))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    mode = None
+    if path.exists():
+        if not overwrite:
+            raise FileExistsError(errno.EEXIST, "the file exists already", str(path))
+        mode = stat.S_IMODE(path.stat().st_mode)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    # A new file has what the umask leaves; what replaces one is private until it is whole.
+    temporary.touch(0o666 if mode is None else 0o600, exist_ok=False)
     try:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(_mode(path))
+        if mode is not None:
+            temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -99,13 +105,3 @@ def write_back(path: Path, before: str, after: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
     mark = "\ufeff" if raw.startswith(codecs.BOM_UTF8) else ""
     write_atomically(target, mark + after, overwrite=True)
-
-
-def _mode(path: Path) -> int:
-    """The permissions of a file that is replaced, or what the umask gives a new one."""
-    # mkstemp's mode is private.
-    with contextlib.suppress(FileNotFoundError):
-        return stat.S_IMODE(path.stat().st_mode)
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask

@@ -87,9 +87,7 @@ def _bad_character(text: str, error: yaml.reader.ReaderError) -> TextProblem:
     # The C parser reports a position in bytes, the other in characters; the character is sure.
     char = error.character if isinstance(error.character, str) else chr(error.character)
     at = text.find(char)
-    line = text.count("\n", 0, at) + 1
-    column = at - text.rfind("\n", 0, at)
-    span = Span(line, column, line, column + 1) if at >= 0 else None
+    span = Lines(text, Format.YAML).span(at, at + 1) if at >= 0 else None
     return TextProblem(
         "ELM002",
         span,
@@ -315,7 +313,7 @@ class _Builder:
             )
         except (ValueError, OverflowError):
             raise number_too_long(span) from None
-        digits = text.lstrip("+-")
+        sign, digits = "-" * text.startswith("-"), text.lstrip("+-")
         octal = tag == "int" and len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
         if octal or ":" in text:
             base = "base 8" if octal else "base 60"
@@ -325,7 +323,7 @@ class _Builder:
                     span,
                     f"YAML 1.1 reads {text} as {value} ({base})",
                     f"write {value} or, if you meant the digits, "
-                    + (digits.lstrip("0") or "0" if octal else f'"{text}"'),
+                    + (f"{sign}{digits.lstrip('0') or '0'}" if octal else f'"{text}"'),
                     loc,
                 )
             )

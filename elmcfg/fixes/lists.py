@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elmcfg import schedule
-from elmcfg.config import Schedule
 from elmcfg.diagnostics import Diagnostic
 from elmcfg.document import Document
 from elmcfg.document.editing import Append, Change, Replace, Truncate
 from elmcfg.fixes.fix import Fix, of_changes
-from elmcfg.geometry import query_heads
 from elmcfg.quick import fits
+from elmcfg.rules.draft import HEAD_LISTS, Draft
 
 _RECIPE = ("num_transformer_layers", "model_dim", "head_dim", "num_gqa_groups", "qkv_multipliers")
 
@@ -27,7 +25,7 @@ def wrong_length(document: Document, found: Diagnostic) -> Fix | None:
         return None
     surplus = len(entries) - layers
     if surplus < 0:
-        return stale_heads(document, found) if key in ("num_query_heads", "num_kv_heads") else None
+        return stale_heads(document, found) if key in HEAD_LISTS else None
     what = f"the last {surplus} entries" if surplus > 1 else "the last entry"
     return of_changes(document, f"cut {what} of {key}", [Truncate((key,), layers)], safe=True)
 
@@ -70,22 +68,16 @@ def _entry_by_entry(key: str, there: Sequence[object], wanted: Sequence[int]) ->
     return changes
 
 
-def _from_recipe(document: Document) -> dict[str, list[int]] | None:
+def _from_recipe(document: Document) -> dict[str, Sequence[int]] | None:
     """Both lists as the recipe has them, where the file gives one that is sound."""
     values = {key: document.value((key,)) for key in _RECIPE}
     if not all(value is not None and fits((key,), value) for key, value in values.items()):
         return None
-    layers, points = values["num_transformer_layers"], values["qkv_multipliers"]
-    points = points if isinstance(points, list) else [points]
-    if len(points) != layers and not schedule.is_control_points(len(points), layers):
-        return None
-    given = document.value(("schedule",))
+    points, given = values["qkv_multipliers"], document.value(("schedule",))
     if given is not None and not fits(("schedule",), given):
         return None
-    options = Schedule.model_validate(given or {})
-    multipliers = schedule.multipliers(
-        points, layers, decimals=options.decimals, frame=options.frame_qkv_multiplier
-    )
-    groups = values["num_gqa_groups"]
-    heads = [query_heads(m, values["model_dim"], values["head_dim"], groups) for m in multipliers]
-    return {"num_query_heads": heads, "num_kv_heads": [q // groups for q in heads]}
+    points = points if isinstance(points, list) else [points]
+    draft = Draft({**values, "qkv_multipliers": points, "schedule": given})
+    if draft.heads is None or draft.kv_heads is None:
+        return None
+    return {"num_query_heads": draft.heads, "num_kv_heads": draft.kv_heads}

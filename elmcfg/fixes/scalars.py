@@ -36,10 +36,10 @@ def leading_zero(document: Document, found: Diagnostic) -> Fix | None:
     """
     if document.tree.values.get(found.loc) != found.span:
         return None  # a later entry of the same name has replaced this one
-    digits = _source(document, found).lstrip("+-")
-    if not digits.isdigit() or isinstance(document.value(found.loc), str):
+    written = _source(document, found)
+    if not written.lstrip("+-").isdigit() or isinstance(document.value(found.loc), str):
         return None
-    value = int(digits)
+    value = int(written)
     if not fits(found.loc, value):
         return None
     return of_changes(

@@ -6,6 +6,7 @@ list that is too long loses its tail without a word. There is no feed-forward wi
 
 from __future__ import annotations
 
+from elmcfg.geometry import nearest_multiple
 from elmcfg.portability.verdict import (
     RELEASED_EPS,
     RELEASED_ROPE_BASE,
@@ -15,7 +16,6 @@ from elmcfg.portability.verdict import (
     RefusesError,
     Values,
 )
-from elmcfg.roundings import nearest_multiple
 
 _REQUIRED = (
     "head_dim",

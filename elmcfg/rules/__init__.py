@@ -16,7 +16,7 @@ from functools import cache
 from importlib import import_module
 
 from elmcfg.diagnostics import Violation
-from elmcfg.rules.draft import Draft, Values
+from elmcfg.rules.draft import Draft
 
 Check = Callable[[Draft], Iterator[Violation]]
 
@@ -75,20 +75,10 @@ MODULES: Mapping[str, str] = {
 @cache
 def advice_checks() -> tuple[Check, ...]:
     """The check of every rule of advice, in order."""
-    advice = (name for code, name in MODULES.items() if code.startswith("ELM4"))
-    return tuple(import_module(f"elmcfg.rules.{name}").check for name in advice)
+    names = (name for code, name in MODULES.items() if code.startswith("ELM4"))
+    return tuple(import_module(f"elmcfg.rules.{name}").check for name in names)
 
 
-def advice(values: Values, foreign: Values | None = None) -> list[Violation]:
-    """What is worth knowing about a config that is valid as far as its values are usable.
-
-    Args:
-        values: As :class:`~elmcfg.rules.draft.Draft` takes them.
-        foreign: Keys of other programs that stood beside them.
-    """
-    return advice_on(Draft(values, foreign))
-
-
-def advice_on(draft: Draft) -> list[Violation]:
-    """:func:`advice` on a draft that is there already."""
+def advice(draft: Draft) -> list[Violation]:
+    """What is worth knowing about a config that is valid as far as its values are usable."""
     return [violation for check in advice_checks() for violation in check(draft)]

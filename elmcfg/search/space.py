@@ -261,7 +261,7 @@ class Space(BaseModel):
         """Pairs of depth and width, those outside ``aspect_ratio`` left out."""
         ratio = self.aspect_ratio
         for depth, width in itertools.product(self.layers, self.model_dims):
-            if ratio is None or Fraction(ratio.least) <= Fraction(width, depth) <= ratio.most:
+            if ratio is None or ratio.least <= Fraction(width, depth) <= ratio.most:
                 yield depth, width
 
     @property
@@ -312,25 +312,26 @@ def load_space(source: str) -> Space:
         first = document.diagnostics[0]
         line = f":{first.span.line}" if first.span else ""
         raise SpaceError(f"{source}{line}: {first.message}; {first.help}")
-    try:
-        return Space.model_validate(document.data)
-    except ValidationError as error:
-        raise SpaceError("\n".join(_explained(error, document, source))) from None
+    return make_space(document.data, document)
 
 
-def make_space(values: dict[str, Any]) -> Space:
+def make_space(values: dict[str, Any], document: Document | None = None) -> Space:
     """A space from plain values.
 
+    Args:
+        values: The keys.
+        document: The file that they are from.
+
     Raises:
-        SpaceError: If they make none; names the key.
+        SpaceError: If they make none; names the key, and of a file the line.
     """
     try:
         return Space.model_validate(values)
     except ValidationError as error:
-        raise SpaceError("\n".join(_explained(error, None, ""))) from None
+        raise SpaceError("\n".join(_explained(error, document))) from None
 
 
-def _explained(error: ValidationError, document: Document | None, source: str) -> list[str]:
+def _explained(error: ValidationError, document: Document | None) -> list[str]:
     """One line per fault: file and line where there are such, key, and what is wrong."""
     lines = []
     problems = error.errors(include_url=False)
@@ -341,7 +342,8 @@ def _explained(error: ValidationError, document: Document | None, source: str) -
         # The forms' names are no part of the file.
         place = tuple(p for p in problem["loc"] if p not in ("number", "list", "range"))
         span = document.span(place) if document else None
-        where = f"{source}:{span.line}: " if span else (f"{source}: " if source else "")
+        line = f":{span.line}" if span else ""
+        where = f"{document.path}{line}: " if document else ""
         key = ".".join(str(part) for part in place)
         message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
         if problem["type"] == "extra_forbidden":
