@@ -171,6 +171,18 @@ def test_search_agrees_with_looking_at_every_design(
         assert [(d.kv_heads, d.ffn_units) for d in same] == [(design.kv_heads, design.ffn_units)]
 
 
+def test_what_is_equal_in_fractions_is_equal() -> None:
+    """16 / 6 and 20 / 6 are as far from 3; in floats the second is nearer by 4e-16."""
+    axes = {"num_transformer_layers": 6, "model_dim": [16, 20], "head_dim": 8, "num_gqa_groups": 1}
+    multipliers = {"qkv_multipliers": [[0.05, 0.45]], "ffn_multipliers": [0.05]}
+    space = make_space({**axes, **multipliers, "ffn_dim_divisor": 1})
+    # Leaves out the likeliest design, 20 channels wide; the next one is 16 wide.
+    bound = Bound(KV, Fraction(4032), Fraction(4032))
+    wanted = Goal(QUANTITIES["aspect-ratio"], 0, Fraction(3), Fraction(3))
+    found = search(Question(space=space, bounds=(bound,), conditions=CONDITIONS), wanted).designs[0]
+    assert (found.shape.model_dim, found.qkv) == (16, (0.45,))
+
+
 @given(problems())
 @settings(max_examples=150)
 def test_explanations_agree_with_looking_at_every_design(

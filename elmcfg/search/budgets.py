@@ -287,3 +287,11 @@ class Goal:
     sense: int = -1
     least: Fraction | None = None
     most: Fraction | None = None
+
+    def badness(self, value: Fraction) -> Fraction:
+        """How far a value is from what is wanted: less is better."""
+        if self.sense:
+            return -self.sense * value
+        below = Fraction(0) if self.least is None else self.least - value
+        above = Fraction(0) if self.most is None else value - self.most
+        return max(below, above, Fraction(0))

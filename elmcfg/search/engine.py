@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from elmcfg.search.space import Space
 
 _LARGEST = 2**62
+_ROUNDING = 1e-14
+"""Most that a score is off, as a share of the largest value: a few roundings of 2**-53 each."""
 TOO_LARGE = "the figures are too large: take a shorter context or a smaller batch"
 
 
@@ -220,7 +222,7 @@ class Best:
         self.feasible = 0
         self.score = float("inf")
         """The best so far, as distance from the goal: less is better."""
-        self._found: list[tuple[float, float, int, Table, int, int]] = []
+        self._found: list[tuple[float | Fraction, float, int, Table, int, int]] = []
 
     def add(self, table: Table) -> None:
         """Search one shape."""
@@ -246,12 +248,36 @@ class Best:
     def _keep(self, table: Table, rows: Integers, first: Integers, end: Integers) -> None:
         positions, scores = self._nearest(table, rows, first, end)
         differences = table.attention.differences[rows] + table.ffn.differences[positions]
-        order = np.lexsort((differences, scores))
-        i = order[0]
-        score, difference = float(scores[i]), float(differences[i]) + table.difference
+        i = int(np.argmin(scores))
+        score: float | Fraction = float(scores[i])
+        if self.goal is not None:
+            i, score = self._exactly(self.goal, table, rows, positions, scores, differences)
+        difference = float(differences[i]) + table.difference
         found = (score, difference, len(self._found), table, int(rows[i]), int(positions[i]))
         self._found.append(found)
-        self.score = min(self.score, score)
+        self.score = min(self.score, float(score))
+
+    def _exactly(
+        self,
+        goal: Goal,
+        table: Table,
+        rows: Integers,
+        positions: Integers,
+        scores: Floats,
+        differences: Floats,
+    ) -> tuple[int, Fraction]:
+        """The least different of the best, by the fractions that the scores are rounded from."""
+        form = goal.quantity.form(table.shape, self.conditions)
+        by_row, by_column = rows_and_columns(table, form)
+        largest = float(by_row[-1] + by_column[-1]) * float(form.scale)
+        near = np.flatnonzero(scores <= scores.min() + _ROUNDING * largest)
+        sums, which = np.unique(
+            by_row[rows[near]] + by_column[positions[near]], return_inverse=True
+        )
+        exact = [goal.badness(total * form.scale) for total in sums.tolist()]
+        best = min(exact)
+        among = near[np.array([score == best for score in exact])[which]]
+        return int(among[np.argmin(differences[among])]), best
 
     def _nearest(
         self, table: Table, rows: Integers, first: Integers, end: Integers
@@ -291,10 +317,14 @@ class Best:
         inner_end = np.clip(high[rows], first, end)
         below, above = np.maximum(inner_first - 1, first), np.minimum(inner_first, end - 1)
         by_row, by_column = rows_and_columns(table, form)
-        far_below = distance(_scaled(by_row[rows] + by_column[below], form), goal)
-        far_above = distance(_scaled(by_row[rows] + by_column[above], form), goal)
         likelier = table.ffn.differences[above] < table.ffn.differences[below]
-        upward = (far_above < far_below) | ((far_above == far_below) & likelier)
+        upward = likelier
+        if goal.least is not None and goal.most is not None:
+            # As far below as above the interval: the two values add up to its ends.
+            ends = (goal.least + goal.most) / form.scale
+            both = 2 * by_row[rows] + by_column[below] + by_column[above]
+            even = (both == int(ends)) & (ends.denominator == 1)
+            upward = (both < -(-ends // 1)) | (even & likelier)
         positions = np.where(upward, above, below)
         inside = inner_first < inner_end
         positions[inside] = table.ffn.least_between(inner_first[inside], inner_end[inside])
