@@ -266,7 +266,7 @@ def translated(document: Document) -> Document:
     return replace(
         document,
         data=values,
-        assumed=("initializer_range",),
+        assumed=families.untold(values),
         family=name,
         place=lambda loc: families.place(given, loc),
     )
