@@ -193,6 +193,24 @@ def test_a_tokenizer_comes_along(run: Run, tmp_path: Path) -> None:
     assert "No tokenizer" not in (made / "README.md").read_text()
 
 
+def test_a_card_says_whether_weights_are_random(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = models.config()
+    models.save(Path("random"), config, models.tensors(config))
+    for source, said in (("random", "Converted by elmcfg from random"), ("tiny", "**Random")):
+        assert run("convert", source, "made", "--force").code == 0
+        card = Path("made/README.md").read_text()
+        assert said in card
+        assert "proven" not in card  # nothing of it was
+
+
+def test_a_config_json_in_capitals_is_json(run: Run, tmp_path: Path) -> None:
+    assert run("convert", "tiny", str(tmp_path / "TINY.JSON")).code == 0
+    assert json.loads((tmp_path / "TINY.JSON").read_text())["model_type"] == "openelm"
+
+
 class TestTargets:
     def test_a_folder_is_not_replaced_unasked(self, run: Run, tmp_path: Path) -> None:
         made = tmp_path / "made"
@@ -204,6 +222,26 @@ class TestTargets:
         assert (made / SINGLE).read_bytes() == before
         assert run("convert", "tiny", str(made), "--seed", "1", "--force").code == 0
         assert (made / SINGLE).read_bytes() != before
+        assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+    def test_an_interrupt_while_one_is_replaced(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = tmp_path / "made"
+        assert run("convert", "tiny", str(made)).code == 0
+        before = (made / SINGLE).read_bytes()
+        replace = Path.replace
+        calls: list[Path] = []
+
+        def interrupted(path: Path, target: Path) -> Path:
+            calls.append(target)
+            if calls.count(made) == 1 and target == made:
+                raise KeyboardInterrupt
+            return replace(path, target)
+
+        monkeypatch.setattr(Path, "replace", interrupted)
+        assert run("convert", "tiny", str(made), "--seed", "1", "--force").code == 130
+        assert (made / SINGLE).read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == ["made"]
 
     def test_somebodys_work_is_never_replaced(self, run: Run, tmp_path: Path) -> None:

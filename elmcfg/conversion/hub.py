@@ -117,7 +117,7 @@ def write(
         place,
         config,
         config.name or "model",
-        weights=None if weights.origin.startswith("random") else weights.origin,
+        weights=None if weights.is_random else weights.origin,
         tokenizer=bool(tokenizer),
     )
 

@@ -96,13 +96,13 @@ def _hold_model(place: Path) -> None:
 def _exchange(new: Path, place: Path) -> None:
     """Put a folder in the place of another, which is there until the new one is."""
     old = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.parent))
-    place.replace(old)
     try:
+        place.replace(old)
         new.replace(place)
-    except OSError:
-        old.replace(place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:  # also when interrupted between the two
+        if not place.exists():
+            old.replace(place)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_texts(
@@ -150,7 +150,7 @@ def model_card(
     lines = [
         *("---", "library_name: mlx", "tags:", "- openelm", "- layer-wise-scaling", "---", ""),
         *(f"# {name}", "", *described),
-        "**Random weights.** Made and proven by elmcfg; nobody has trained this model."
+        "**Random weights**, made by elmcfg: nobody has trained this model."
         if weights is None
         else f"Converted by elmcfg from {weights}.",
         "",
