@@ -1,6 +1,7 @@
 """Model folders, proven by mlx-lm: it loads, quantizes and trains them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_one_tensor_is_held_at_a_time(tmp_path: Path) -> None:
         written.append((made / SINGLE).stat().st_size)
         return weights.read(name)
 
-    hub.write(made, config, type(weights)(weights.dtypes, weights.shapes, read, "x"), (), 10**9)
+    hub.write(made, config, replace(weights, read=read), (), 10**9)
     assert written[-1] > (made / SINGLE).stat().st_size / 2
 
 
@@ -230,19 +231,28 @@ class TestTargets:
         made = tmp_path / "made"
         assert run("convert", "tiny", str(made)).code == 0
         before = (made / SINGLE).read_bytes()
-        replace = Path.replace
+        rename = Path.replace
         calls: list[Path] = []
 
         def interrupted(path: Path, target: Path) -> Path:
             calls.append(target)
             if calls.count(made) == 1 and target == made:
                 raise KeyboardInterrupt
-            return replace(path, target)
+            return rename(path, target)
 
         monkeypatch.setattr(Path, "replace", interrupted)
         assert run("convert", "tiny", str(made), "--seed", "1", "--force").code == 130
         assert (made / SINGLE).read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+    def test_not_the_folder_one_is_in(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        outcome = run("convert", "tiny", ".")
+        assert outcome.code == 2
+        assert "the folder you are in; name a new folder" in outcome.err
+        assert not list(tmp_path.iterdir())
 
     def test_somebodys_work_is_never_replaced(self, run: Run, tmp_path: Path) -> None:
         work = tmp_path / "work"

@@ -162,13 +162,13 @@ def _folder(
     config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
 ) -> list[str]:
     from elmcfg.conversion import hub
+    from elmcfg.costs import cost
     from elmcfg.formats.folder import new_folder
 
     tokenizer = _tokenizer(checkpoint, options)
     config, weights = _weights(config, checkpoint, options)
     config = hub.prepared(config, target, form)
-    needed = hub.nbytes(config, weights.shapes)
-    with new_folder(target, needed, replace=options.overwrite) as place:
+    with new_folder(target, cost(config).weight_bytes, replace=options.overwrite) as place:
         hub.write(place, config, weights, tokenizer, options.shard_bytes)
     copied = [f"tokenizer: {', '.join(map(str, tokenizer))}"] if tokenizer else []
     return [f"weights: {weights.origin}", *copied, *hub.warnings(config, form)]

@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,12 +71,6 @@ def code_warnings(config: Config) -> list[str]:
         f"warning: auto_map is left out: {foreign} is not the released models' code; add it by "
         "hand if you trust it"
     ]
-
-
-def nbytes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Bytes of the weights in the config's dtype."""
-    width = safetensors.DTYPE_BYTES[DTYPES[config.torch_dtype]]
-    return sum(math.prod(shape) for shape in shapes.values()) * width
 
 
 def write(

@@ -106,6 +106,11 @@ def _mode(path: Path) -> int:
     # mkstemp's mode is private.
     with contextlib.suppress(FileNotFoundError):
         return stat.S_IMODE(path.stat().st_mode)
+    return permissions(0o666)
+
+
+def permissions(most: int) -> int:
+    """What the umask leaves of these, as any other program's new file or folder has them."""
     umask = os.umask(0)
     os.umask(umask)
-    return 0o666 & ~umask
+    return most & ~umask

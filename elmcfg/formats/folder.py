@@ -16,6 +16,7 @@ from pathlib import Path
 
 from elmcfg.config import Config
 from elmcfg.costs import cost
+from elmcfg.document.writing import permissions
 from elmcfg.formats import hub
 from elmcfg.geometry import geometry
 
@@ -49,6 +50,8 @@ def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[P
             if not replace:
                 raise FolderError(f"{place}: is there already; name a new folder")
             _hold_model(place)
+        if place.exists() and place.samefile(Path.cwd()):
+            raise FolderError(f"{place}: is the folder you are in; name a new folder")
         if not place.parent.is_dir():
             raise FolderError(f"{place}: there is no folder {place.parent}")
         free = shutil.disk_usage(place.parent).free
@@ -60,9 +63,7 @@ def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[P
             for file in written:  # so that the name outlives no content, should the power fail
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o777 & ~umask)  # mkdtemp's mode is private.
+            temporary.chmod(permissions(0o777))  # mkdtemp's mode is private
             if place.exists() and not _is_empty(place):
                 _exchange(temporary, place)
             else:
