@@ -9,7 +9,6 @@ are read, no weights.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from elmcfg.diagnostics import Loc, Violation
 from elmcfg.formats import mlx_quantized
+from elmcfg.formats.checkpoint import EMBEDDING, layer_numbers
 from elmcfg.formats.mlx_quantized import Packed
 from elmcfg.formats.safetensors import DTYPES, CheckpointError, Entry, read_headers
 from elmcfg.geometry import Geometry, LayerShape
@@ -26,9 +26,7 @@ from elmcfg.straight_lines import ffn_line
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_EMBEDDING = "transformer.token_embeddings.weight"
 _FIRST = "transformer.layers.0."
-_LAYER = re.compile(r"transformer\.layers\.(\d{1,6})\.")
 # The keys of single values, and what of the tensors tells them.
 _SIZES = {
     "num_transformer_layers": "names",
@@ -92,19 +90,19 @@ def _seen(shapes: Shapes) -> dict[str, Any]:
         "num_transformer_layers": depth,
         "model_dim": _dimension(shapes, "transformer.norm.weight", 0),
         "head_dim": _dimension(shapes, _FIRST + "attn.q_norm.weight", 0),
-        "vocab_size": _dimension(shapes, _EMBEDDING, 0),
+        "vocab_size": _dimension(shapes, EMBEDDING, 0),
         "ffn_with_glu": _gated(shapes),
     }
     if depth:
         seen["normalize_qk_projections"] = _FIRST + "attn.q_norm.weight" in shapes
-    if _EMBEDDING in shapes:
+    if EMBEDDING in shapes:
         seen["share_input_output_layers"] = "lm_head.weight" not in shapes
     return {key: value for key, value in seen.items() if value is not None}
 
 
 def _depth(shapes: Shapes) -> int | None:
     """Number of layers, where they are numbered without a gap."""
-    numbers = {int(match[1]) for match in map(_LAYER.match, shapes) if match}
+    numbers = layer_numbers(shapes)
     return len(numbers) if numbers and max(numbers) == len(numbers) - 1 else None
 
 

@@ -99,6 +99,11 @@ class Diagnostic:
         return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.loc)
 
     @property
+    def sentence(self) -> str:
+        """The message, and in brackets the remedy, if there is one."""
+        return f"{self.message} ({self.help})" if self.help else self.message
+
+    @property
     def sort_key(self) -> tuple[str, Span, str, str]:
         """By file, then place, then code; findings without a place come first."""
         return (self.path, self.span or Span(0, 0, 0, 0), self.code, self.message)
@@ -122,5 +127,5 @@ class InvalidConfigError(ValueError):
         lines = []
         for d in errors:
             place = f"{d.path}:{d.span.line}:{d.span.column}" if d.span else d.path
-            lines.append(f"{place}: {d.code} {d.message}" + (f" ({d.help})" if d.help else ""))
+            lines.append(f"{place}: {d.code} {d.sentence}")
         super().__init__("\n".join(lines))

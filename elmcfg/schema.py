@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from elmcfg.config import Config
 from elmcfg.document import write_atomically
 from elmcfg.search.space import Space
@@ -19,32 +21,34 @@ SPACE_SCHEMA = "space.schema.json"
 STUDY_SCHEMA = "study.schema.json"
 
 
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
 def variant_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a variant file; every released config.json satisfies it.
 
     It says what one key can say alone. The rules between keys (list lengths, divisibility, recipe
     against lists) are beyond JSON Schema; ``elmcfg validate`` checks them.
     """
-    schema = Config.model_json_schema(mode="validation")
+    schema = _schema(Config)
     schema["description"] = (
         "A layer-wise-scaled (OpenELM-style) transformer, in the keys of a released config.json."
     )
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **{key: value for key, value in schema.items() if key != "$schema"},
-    }
+    return schema
 
 
 def space_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a search space (``elmcfg scale --space FILE``)."""
-    schema = Space.model_json_schema(mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return _schema(Space)
 
 
 def study_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a study's plan (``elmcfg study PLAN``)."""
-    schema = Plan.model_json_schema(mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return _schema(Plan)
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$schema": _DIALECT, **model.model_json_schema(mode="validation")}
 
 
 SCHEMAS = {
@@ -57,7 +61,7 @@ SCHEMAS = {
 
 def text(name: str = VARIANT_SCHEMA) -> str:
     """A schema as the text of its file."""
-    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=False) + "\n"
+    return json.dumps(SCHEMAS[name](), indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -113,10 +113,10 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
         SourceNotFoundError: If there is nothing of that name.
     """
     if is_folder(argument):
-        model = os.path.join(argument, _CONFIG)  # noqa: PTH118
         from elmcfg import folders  # a file that is named needs none of it
 
-        whole = _is_file(model) and any(Path(argument).glob("*.safetensors"))
+        model = os.path.join(argument, _CONFIG)  # noqa: PTH118
+        whole = _is_file(model) and checkpoint_beside(model) is not None
         weights = None if _is_file(model) else checkpoint_of(argument)
         if weights is not None:
             yield Input(str(weights), str(weights), True, (argument,))
@@ -266,7 +266,7 @@ def translated(document: Document) -> Document:
     return replace(
         document,
         data=values,
-        assumed=("initializer_range",),
+        assumed=families.untold(values),
         family=name,
         place=lambda loc: families.place(given, loc),
     )

@@ -220,6 +220,17 @@ class TestShards:
             (snapshot / file.name).symlink_to(Path("..", "..", "blobs", f"blob-{file.name}"))
         assert shapes_of(elmcfg.load(snapshot)) == shapes_of(models.config())
 
+    def test_an_index_that_may_not_be_read(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def forbidden(path: Path) -> bytes:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "read_bytes", forbidden)
+        outcome = run("show", str(folder / safetensors.INDEX))
+        assert outcome.code == 1
+        assert "cannot be read: Permission denied" in outcome.err
+
     def test_an_index_that_names_itself(self, folder: Path) -> None:
         self.index(folder, {"a": safetensors.INDEX})
         with pytest.raises(elmcfg.InvalidConfigError, match="no name of a shard"):
@@ -281,6 +292,50 @@ GGUF_LIES: dict[str, Callable[[bytes], bytes]] = {
     "cut in the header": lambda raw: raw[:2000],
     "cut in the data": lambda raw: raw[: len(raw) // 2],
 }
+
+
+def test_what_a_gguf_file_does_not_tell_is_said(
+    run: Run, tmp_path: Path, gguf_bytes: bytes
+) -> None:
+    """llama.cpp has a default for a file without the RoPE base, and so has a config."""
+    file = tmp_path / "silent.gguf"
+    file.write_bytes(gguf_bytes.replace(b"openelm.rope.freq_base", b"openelm.rope.freq_none"))
+    outcome = run("show", str(file))
+    assert outcome.code == 0
+    assert "rope_freq_constant 10000.0" in outcome.err
+    assert "rms_norm_eps" not in outcome.err
+
+
+def tensor_info(raw: bytes, name: str) -> int:
+    """Where dimensions and type of a matrix of a GGUF file stand: 8, 8 and 4 bytes."""
+    return raw.index(name.encode()) + len(name) + 4
+
+
+HALF = "blk.1.ffn_up.weight"
+HALVES: dict[str, Callable[[bytes], bytes]] = {
+    "narrower": lambda raw: patched(raw, tensor_info(raw, HALF), 64),
+    "absent": lambda raw: raw.replace(HALF.encode(), b"blk.1.ffn_no.weight"),
+}
+
+
+@pytest.mark.parametrize("lie", HALVES.values(), ids=HALVES.keys())
+def test_halves_that_do_not_fit(
+    run: Run, tmp_path: Path, gguf_bytes: bytes, lie: Callable[[bytes], bytes]
+) -> None:
+    file = tmp_path / "lie.gguf"
+    file.write_bytes(lie(gguf_bytes))
+    outcome = run("convert", str(file), str(tmp_path / "made"))
+    assert outcome.code == 1
+    assert "blk.1 has no ffn_gate and ffn_up of one shape" in outcome.err
+
+
+def test_halves_of_two_dtypes(run: Run, tmp_path: Path, gguf_bytes: bytes) -> None:
+    """float16 (1) beside bfloat16 (30), as one matrix, would be neither."""
+    file = tmp_path / "lie.gguf"
+    file.write_bytes(patched(gguf_bytes, tensor_info(gguf_bytes, HALF) + 16, 1, 4))
+    outcome = run("convert", str(file), str(tmp_path / "made"))
+    assert outcome.code == 1
+    assert "the halves of transformer.layers.1.ffn.proj_1.weight have different" in outcome.err
 
 
 @pytest.mark.parametrize("lie", GGUF_LIES.values(), ids=GGUF_LIES.keys())

@@ -335,6 +335,13 @@ def test_what_is_nearest_to_a_budget_can_be_made_from_its_flags(run: Run) -> Non
         assert json.loads(again.out)["cost"]["parameters"]["total"] == nearest
 
 
+def test_its_flags_have_every_digit(run: Run) -> None:
+    done = run("scale", "--target-params", "9M", "--layers", "12", "--model-dim", "384",
+               "--head-dim", "32", "--frame-ffn-multiplier", "1.2345678")  # fmt: skip
+    assert done.code == 1
+    assert "--frame-ffn-multiplier 1.2345678" in done.err
+
+
 def test_profiles_are_listed_with_sources(run: Run) -> None:
     done = run("scale", "--list-profiles")
     assert done.code == 0

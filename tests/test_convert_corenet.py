@@ -168,6 +168,7 @@ def test_what_is_wrong_with_it_has_its_place(
         ("head_dim=64", "head_dim=64)(("),
         ("head_dim=64", "experts=64"),
         ("head_dim=64", "**{'head_dim': 64}"),
+        ("head_dim=64", "head_dim={[64]: 64}"),
     ],
 )
 def test_the_recipe_is_read_and_never_run(

@@ -1,6 +1,7 @@
 """Model folders, proven by mlx-lm: it loads, quantizes and trains them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_one_tensor_is_held_at_a_time(tmp_path: Path) -> None:
         written.append((made / SINGLE).stat().st_size)
         return weights.read(name)
 
-    hub.write(made, config, type(weights)(weights.dtypes, weights.shapes, read, "x"), (), 10**9)
+    hub.write(made, config, replace(weights, read=read), (), 10**9)
     assert written[-1] > (made / SINGLE).stat().st_size / 2
 
 
@@ -193,6 +194,24 @@ def test_a_tokenizer_comes_along(run: Run, tmp_path: Path) -> None:
     assert "No tokenizer" not in (made / "README.md").read_text()
 
 
+def test_a_card_says_whether_weights_are_random(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = models.config()
+    models.save(Path("random"), config, models.tensors(config))
+    for source, said in (("random", "Converted by elmcfg from random"), ("tiny", "**Random")):
+        assert run("convert", source, "made", "--force").code == 0
+        card = Path("made/README.md").read_text()
+        assert said in card
+        assert "proven" not in card  # nothing of it was
+
+
+def test_a_config_json_in_capitals_is_json(run: Run, tmp_path: Path) -> None:
+    assert run("convert", "tiny", str(tmp_path / "TINY.JSON")).code == 0
+    assert json.loads((tmp_path / "TINY.JSON").read_text())["model_type"] == "openelm"
+
+
 class TestTargets:
     def test_a_folder_is_not_replaced_unasked(self, run: Run, tmp_path: Path) -> None:
         made = tmp_path / "made"
@@ -205,6 +224,35 @@ class TestTargets:
         assert run("convert", "tiny", str(made), "--seed", "1", "--force").code == 0
         assert (made / SINGLE).read_bytes() != before
         assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+    def test_an_interrupt_while_one_is_replaced(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = tmp_path / "made"
+        assert run("convert", "tiny", str(made)).code == 0
+        before = (made / SINGLE).read_bytes()
+        rename = Path.replace
+        calls: list[Path] = []
+
+        def interrupted(path: Path, target: Path) -> Path:
+            calls.append(target)
+            if calls.count(made) == 1 and target == made:
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "replace", interrupted)
+        assert run("convert", "tiny", str(made), "--seed", "1", "--force").code == 130
+        assert (made / SINGLE).read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+    def test_not_the_folder_one_is_in(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        outcome = run("convert", "tiny", ".")
+        assert outcome.code == 2
+        assert "the folder you are in; name a new folder" in outcome.err
+        assert not list(tmp_path.iterdir())
 
     def test_somebodys_work_is_never_replaced(self, run: Run, tmp_path: Path) -> None:
         work = tmp_path / "work"

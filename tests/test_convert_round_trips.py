@@ -57,7 +57,11 @@ def test_gguf(
     assert gguf.obstacles(config) == []
     shapes = shapes_of(config)
     weights = Weights(
-        dict.fromkeys(shapes, "F32"), shapes, lambda n: np.zeros(shapes[n], np.float32), "zeros"
+        dict.fromkeys(shapes, "F32"),
+        shapes,
+        lambda n: np.zeros(shapes[n], np.float32),
+        "zeros",
+        "float32",
     )
     file = tmp_path / "x.gguf"
     file.unlink(missing_ok=True)

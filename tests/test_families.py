@@ -66,6 +66,15 @@ def test_decilm(run: Run, tmp_path: Path) -> None:
     assert shown["config"]["rope_freq_constant"] == 500000
 
 
+def test_what_a_file_does_not_tell_is_said(run: Run, tmp_path: Path) -> None:
+    told = run("show", written(tmp_path, DECI)).err
+    config = {k: v for k, v in DECI.items() if k not in ("rope_theta", "max_position_embeddings")}
+    untold = run("show", written(tmp_path, config)).err
+    for said in ("rope_freq_constant 10000.0", "max_context_length 2048"):
+        assert said in untold
+        assert said.split()[0] not in told
+
+
 def test_nemotron_rounds_up(run: Run, tmp_path: Path) -> None:
     """5.25 of 8192 is Llama 70B's 28,672; 1.0 is 5,461 and rounds to 22 times 256."""
     shown = json.loads(run("show", written(tmp_path, NAS), "--format", "json").out)

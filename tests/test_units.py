@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmcfg import units
+from elmcfg.render.tables import amount
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,16 @@ def test_no_digit_is_lost(number: int, unit: tuple[str, int]) -> None:
     name, power = unit
     whole, rest = divmod(number, 10**power)
     assert units.count(f"{whole}.{rest:0{power}}{name}") == number
+
+
+@pytest.mark.parametrize(
+    ("number", "wanted"),
+    [
+        (999, "999 FLOPs"),
+        (999_499, "999 kFLOPs"),
+        (999_500, "1 MFLOPs"),
+        (1_234_567, "1.23 MFLOPs"),
+    ],
+)
+def test_figures_of_three_digits(number: float, wanted: str) -> None:
+    assert amount(number, "FLOPs") == wanted

@@ -190,7 +190,7 @@ def _folder_of(output: Path) -> Path:
 
 def _show(study: Study, output: Path | None, *, as_json: bool) -> None:
     """Jobs, costs and time; of a study that is resumed, of what is left."""
-    from elmcfg.render import study_plan
+    from elmcfg.render.study import plan
 
     finished = _finished(study.jobs, output)
     guess = _guess(study, finished)
@@ -203,7 +203,7 @@ def _show(study: Study, output: Path | None, *, as_json: bool) -> None:
         said |= {"flops": guess.flops, "how": guess.how}
         say(machine.text({**values, "done": len(finished), "estimate": said}))
         return
-    say(study_plan.text(study.plan, study.variants, study.budget, study.jobs))
+    say(plan.text(study.plan, study.variants, study.budget, study.jobs))
     if finished:
         say(f"{len(finished):,} of them are done")
     say(f"estimated time: {study_progress.between(guess.least, guess.most)} ({guess.how})")

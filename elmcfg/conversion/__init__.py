@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elmcfg.conversion.weights import ConversionError, Weights
+from elmcfg.formats import safetensors
 from elmcfg.formats.folder import FolderError
 from elmcfg.formats.safetensors import SHARD_BYTES, CheckpointError
 
@@ -39,9 +40,8 @@ CoreNet's trainer; a variant file."""
 TEXTS = ("corenet", "elmcfg")
 """The forms that are a config alone, without weights."""
 
-_DTYPES = ("float32", "float16", "bfloat16")
 _QUANTIZED = "q8_0"
-DTYPES = (*_DTYPES, _QUANTIZED)
+DTYPES = (*safetensors.DTYPES.values(), _QUANTIZED)
 """Types of the weights; the last one is GGUF's alone."""
 
 
@@ -92,8 +92,8 @@ def convert(
         config: A valid config.
         target: The file or folder to write.
         form: One of :data:`FORMATS`.
-        checkpoint: The model's weights, a safetensors file, an index of shards or a GGUF file;
-            random weights are made where None.
+        checkpoint: The model's weights: a safetensors file, an index of shards, a folder of
+            several without one, or a GGUF file. Random weights are made where None.
         options: How.
 
     Returns:
@@ -146,7 +146,7 @@ def _weights(config: Config, checkpoint: Path | None, options: Options) -> tuple
     from elmcfg.conversion import weights
     from elmcfg.conversion.slicing import cut_weights
 
-    asked = options.dtype if options.dtype in _DTYPES else None
+    asked = None if options.dtype == _QUANTIZED else options.dtype
     if checkpoint is None and options.cut is not None:
         raise ConversionError("there are no weights to cut: name a model folder or a checkpoint")
     if checkpoint is None:
@@ -162,13 +162,13 @@ def _folder(
     config: Config, target: Path, form: str, checkpoint: Path | None, options: Options
 ) -> list[str]:
     from elmcfg.conversion import hub
+    from elmcfg.costs import cost
     from elmcfg.formats.folder import new_folder
 
     tokenizer = _tokenizer(checkpoint, options)
     config, weights = _weights(config, checkpoint, options)
     config = hub.prepared(config, target, form)
-    needed = hub.nbytes(config, weights.shapes)
-    with new_folder(target, needed, replace=options.overwrite) as place:
+    with new_folder(target, cost(config).weight_bytes, replace=options.overwrite) as place:
         hub.write(place, config, weights, tokenizer, options.shard_bytes)
     copied = [f"tokenizer: {', '.join(map(str, tokenizer))}"] if tokenizer else []
     return [f"weights: {weights.origin}", *copied, *hub.warnings(config, form)]
@@ -224,7 +224,7 @@ def _text(
     remarks = ["the config alone, without weights"]
     if form == "corenet":
         text = corenet.dump(config, config.name or target.name.partition(".")[0])
-    elif target.suffix == ".json":
+    elif target.suffix.lower() == ".json":
         text = hub.dump(config)
         remarks += code_warnings(config)
     else:

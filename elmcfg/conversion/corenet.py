@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.conversion.recipes import end_points, ffn_refusal
+from elmcfg.conversion.recipes import end_points
 from elmcfg.conversion.weights import ConversionError
 from elmcfg.document import dump_yaml
+from elmcfg.formats.corenet import RMS_NORM_EPS
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
-
-_RMS_NORM_EPS = 1e-6
 
 
 def recipe(config: Config) -> dict[str, Any]:
@@ -27,15 +26,11 @@ def recipe(config: Config) -> dict[str, Any]:
     """
     found = end_points(config)
     if isinstance(found, str):
-        raise ConversionError(f"CoreNet cannot make this model: it takes end points, and {found}")
-    if found.ffn is None:
-        raise ConversionError(
-            f"CoreNet cannot make this model: it takes end points, and {ffn_refusal(config)}"
-        )
-    if config.rms_norm_eps != _RMS_NORM_EPS:
-        raise ConversionError(
-            f"CoreNet cannot make this model: its rms_norm_eps is always {_RMS_NORM_EPS}"
-        )
+        raise _refusal(f"it takes end points, and {found}")
+    if isinstance(found.ffn, str):
+        raise _refusal(f"it takes end points, and {found.ffn}")
+    if config.rms_norm_eps != RMS_NORM_EPS:
+        raise _refusal(f"its rms_norm_eps is always {RMS_NORM_EPS}")
     return {
         "num_transformer_layers": config.num_transformer_layers,
         "model_dim": config.model_dim,
@@ -50,6 +45,10 @@ def recipe(config: Config) -> dict[str, Any]:
         "rope_freq_constant": config.rope_freq_constant,
         "rope_max_length": config.rope_max_length,
     }
+
+
+def _refusal(why: str) -> ConversionError:
+    return ConversionError(f"CoreNet cannot make this model: {why}")
 
 
 def _points(points: tuple[float, ...]) -> float | tuple[float, ...]:

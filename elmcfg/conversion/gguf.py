@@ -15,7 +15,16 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from elmcfg.conversion.tokenizer import Vocabulary
-from elmcfg.conversion.weights import Array, ConversionError, Weights, blocked, cast, pieces
+from elmcfg.conversion.weights import (
+    BLOCK,
+    DTYPES,
+    Array,
+    ConversionError,
+    Weights,
+    blocked,
+    cast,
+    pieces,
+)
 from elmcfg.formats.gguf import ARCHITECTURE, HALVES, LAYER_TENSORS, MAX_LAYERS, MODEL_TENSORS
 from elmcfg.geometry import geometry
 
@@ -25,8 +34,7 @@ if TYPE_CHECKING:
 FILE_TYPES = {"float32": 0, "float16": 1, "q8_0": 7, "bfloat16": 32}
 """Types of matrices, with their numbers in llama.cpp (``LLAMA_FTYPE``)."""
 
-_STORED = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "q8_0": "Q8_0"}
-_BLOCK = 32
+_STORED = {**DTYPES, "q8_0": "Q8_0"}
 
 
 def obstacles(config: Config) -> list[str]:
@@ -121,7 +129,7 @@ def _plan(
         shape = weights.shapes[source]
         shape = (len(range(*rows.indices(shape[0]))), *shape[1:])
         stored = _STORED[file_type] if len(shape) == 2 else "F32"
-        if stored == "Q8_0" and shape[-1] % _BLOCK:
+        if stored == "Q8_0" and shape[-1] % BLOCK:
             stored = "F16"
         return name, shape, stored, source, rows
 

@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,12 +73,6 @@ def code_warnings(config: Config) -> list[str]:
     ]
 
 
-def nbytes(config: Config, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Bytes of the weights in the config's dtype."""
-    width = safetensors.DTYPE_BYTES[DTYPES[config.torch_dtype]]
-    return sum(math.prod(shape) for shape in shapes.values()) * width
-
-
 def write(
     place: Path, config: Config, weights: Weights, tokenizer: tuple[Path, ...], shard_bytes: int
 ) -> None:
@@ -117,7 +110,7 @@ def write(
         place,
         config,
         config.name or "model",
-        weights=None if weights.origin.startswith("random") else weights.origin,
+        weights=None if weights.is_random else weights.origin,
         tokenizer=bool(tokenizer),
     )
 

@@ -21,17 +21,19 @@ class EndPoints:
     Attributes:
         qkv: Multipliers of the query width: first and last layer, or one for all.
         queries_per_kv_head: What CoreNet calls ``num_gqa_groups``.
-        ffn: Multipliers of the feed-forward width, the same way; None where they follow no such
-            recipe.
+        ffn: Multipliers of the feed-forward width, the same way; or why there are none.
     """
 
     qkv: tuple[float, ...]
     queries_per_kv_head: int
-    ffn: tuple[float, ...] | None
+    ffn: tuple[float, ...] | str
 
 
 def end_points(config: Config) -> EndPoints | str:
-    """The recipe of a model's heads and, if there is one, of its widths; or why there is none."""
+    """The recipe of a model's heads and, if there is one, of its widths; or why there is none.
+
+    A reason is a clause, such as ``its query heads follow none (...)``.
+    """
     found = infer(config)
     if found.differing_kv:
         return (
@@ -45,7 +47,7 @@ def end_points(config: Config) -> EndPoints | str:
         return f"its query heads follow none ({_said(found.qkv)})"
     widths = [layer.ffn_dim for layer in shape.layers]
     ffn = _points(found.ffn, ffn_line(widths, shape.model_dim, config.ffn_dim_divisor))
-    return EndPoints(qkv, groups, ffn)
+    return EndPoints(qkv, groups, ffn or f"its FFN widths follow none ({_said(found.ffn)})")
 
 
 def _points(fit: Fit, line: Line) -> tuple[float, ...] | None:
@@ -68,8 +70,3 @@ def _said(fit: Fit) -> str:
     if fit.exactness is Exactness.NEAREST:
         return f"the nearest misses layer {fit.differing[0]}"
     return fit.profile if fit.decimals == RELEASED_DECIMALS else f"{fit.profile}, not rounded to 2"
-
-
-def ffn_refusal(config: Config) -> str:
-    """Why the widths follow no such recipe."""
-    return f"its FFN widths follow none ({_said(infer(config).ffn)})"

@@ -77,17 +77,16 @@ def cut_weights(weights: Weights, big: Config, cut: Cut) -> Weights:
     kept: dict[int, _Kept] = {}
 
     def read(name: str) -> Array:
-        if not name.startswith("transformer.layers."):
-            return weights.read(name)
-        index, _, tensor = name.removeprefix("transformer.layers.").partition(".")
-        whole, part = pairs[int(index)]
-        if whole.index not in kept:
+        index, tensor = _layer_and_part(name)
+        values = weights.read(_source_of(name, sources))
+        if index is None or tensor not in _CUTS:
+            return values
+        if index not in kept:
             kept.clear()  # layers come one after the other
-            kept[whole.index] = _choose(weights, whole, part, big, cut.keep)
-        values = weights.read(_named(whole.index, tensor))
-        return _CUTS[tensor](values, kept[whole.index]) if tensor in _CUTS else values
+            kept[index] = _choose(weights, *pairs[index], big, cut.keep)
+        return _CUTS[tensor](values, kept[index])
 
-    dtypes = {name: weights.dtypes[_source_of(name, pairs)] for name in shapes}
+    dtypes = {name: weights.dtypes[_source_of(name, sources)] for name in shapes}
     chosen = ", ".join(str(source) for source in sources)
     return Weights(dtypes, shapes, read, f"{weights.origin}, cut: layers {chosen}", weights.dtype)
 
@@ -96,11 +95,18 @@ def _named(index: int, tensor: str) -> str:
     return f"transformer.layers.{index}.{tensor}"
 
 
-def _source_of(name: str, pairs: list[tuple[LayerShape, LayerShape]]) -> str:
+def _layer_and_part(name: str) -> tuple[int | None, str]:
+    """The layer that a tensor is of, None for those of the whole model, and its name there."""
     if not name.startswith("transformer.layers."):
-        return name
+        return None, name
     index, _, tensor = name.removeprefix("transformer.layers.").partition(".")
-    return _named(pairs[int(index)][0].index, tensor)
+    return int(index), tensor
+
+
+def _source_of(name: str, sources: tuple[int, ...]) -> str:
+    """The tensor of the bigger model that one of the smaller one's is cut from."""
+    index, tensor = _layer_and_part(name)
+    return name if index is None else _named(sources[index], tensor)
 
 
 def _sources(big: int, small: int, given: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -35,7 +35,9 @@ _NUMPY: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype("<u2"),
     "U32": np.dtype("<u4"),
 }
-_BLOCK, _BLOCK_BYTES = 32, 34
+BLOCK = 32
+"""Values of a block of GGUF's Q8_0, which has one scale (ggml-common.h, ``QK8_0``)."""
+_BLOCK_BYTES = 2 + BLOCK
 _PIECE = 2**18
 _INFINITY = {"F16": 0x7C00, "BF16": 0x7F80}
 
@@ -55,13 +57,15 @@ class Weights:
         origin: Where they come from, in words.
         dtype: What a config calls the dtype of most matrices; of quantized ones, that of their
             scales.
+        is_random: Whether they were drawn, and not trained.
     """
 
     dtypes: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
     read: Callable[[str], Array]
     origin: str
-    dtype: str = "float32"
+    dtype: str
+    is_random: bool = False
 
 
 def random(config: Config, *, seed: int = 0) -> Weights:
@@ -82,6 +86,7 @@ def random(config: Config, *, seed: int = 0) -> Weights:
         random_arrays(config, dtype=config.torch_dtype, seed=seed),
         f"random weights of seed {seed}",
         config.torch_dtype,
+        is_random=True,
     )
 
 
@@ -89,7 +94,8 @@ def of_file(path: Path, config: Config) -> Weights:
     """The weights of a safetensors checkpoint or a GGUF file.
 
     Args:
-        path: A ``*.safetensors`` file, the index of shards, or a ``*.gguf`` file.
+        path: A ``*.safetensors`` file, the index of shards, a folder of several without one, or a
+            ``*.gguf`` file.
         config: Of the model that they are of.
 
     Raises:
@@ -99,10 +105,7 @@ def of_file(path: Path, config: Config) -> Weights:
     quantized: Mapping[str, Packed] = {}
     if path.suffix.lower() == ".gguf":
         parts = gguf.entries(gguf.read_header(path))
-        shapes = {
-            name: (sum(e.shape[0] for e in entries), *entries[0].shape[1:])
-            for name, entries in parts.items()
-        }
+        shapes = gguf.shapes(parts)
     else:
         headers = safetensors.read_headers(path)
         quantized = mlx_quantized.packed(headers, config.model_dim)
@@ -110,6 +113,9 @@ def of_file(path: Path, config: Config) -> Weights:
         parts = {name: _parts(name, headers, quantized, path) for name in shapes}
     expected = geometry(config).tensor_shapes()
     _hold(shapes, expected, path)
+    for name in expected:
+        if name not in quantized and len({entry.dtype for entry in parts[name]}) > 1:
+            raise ConversionError(f"{path}: the halves of {name} have different dtypes")
     dtypes = {name: parts[name][-1].dtype for name in expected}
     readable = {*DTYPES.values(), "Q8_0"}
     strange = next((name for name, dtype in dtypes.items() if dtype not in readable), None)
@@ -126,9 +132,9 @@ def of_file(path: Path, config: Config) -> Weights:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
     most = Counter(dtypes[name] for name, shape in expected.items() if len(shape) == 2)
-    usual = next((name for name, short in DTYPES.items() if short == most.most_common(1)[0][0]), "")
+    usual = safetensors.DTYPES.get(most.most_common(1)[0][0], "float32")
     wide = {n: "F32" for n, dtype in dtypes.items() if n in quantized or dtype == "Q8_0"}
-    return Weights(dtypes | wide, expected, read, str(path), usual or "float32")
+    return Weights(dtypes | wide, expected, read, str(path), usual)
 
 
 def _parts(
@@ -233,7 +239,7 @@ def blocked(values: Array) -> Array:
         values: (rows, columns) float32; columns a multiple of 32.
     """
     rows = values.shape[0]
-    blocks = values.reshape(-1, _BLOCK)
+    blocks = values.reshape(-1, BLOCK)
     scales = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
     inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
     scaled = blocks * inverse

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,21 @@ from elmcfg.geometry import ffn_dim, shortest_multiplier
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_EMBEDDING = "transformer.token_embeddings.weight"
+EMBEDDING = "transformer.token_embeddings.weight"
+"""Name of the embedding table in the released checkpoints."""
 _LAYER = re.compile(r"transformer\.layers\.(0|[1-9]\d{0,5})\.")
 _USUAL_DIVISOR = 256
 _USUAL_HEAD_DIMS = (64, 128, 32, 16, 8, 4, 2)
 UNTOLD = ("rope_max_length", "initializer_range", "use_cache")
 """Keys of a config that neither tensors nor the metadata of a GGUF file tell."""
-_ASSUMED_OF_WEIGHTS = (
-    "rms_norm_eps", "rope_freq_constant", "max_context_length", "bos_token_id", "eos_token_id",
-)  # fmt: skip
+# Keys that the metadata of a GGUF file tell, and tensors do not.
+_IN_METADATA = {
+    "rms_norm_eps": "openelm.attention.layer_norm_rms_epsilon",
+    "rope_freq_constant": "openelm.rope.freq_base",
+    "max_context_length": "openelm.context_length",
+    "bos_token_id": "tokenizer.ggml.bos_token_id",
+    "eos_token_id": "tokenizer.ggml.eos_token_id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,17 @@ def read(path: Path) -> Reading:
     values, assumed = from_shapes(
         mlx_quantized.shapes(entries, mlx_quantized.packed(entries)), path
     )
-    dtypes = Counter(entry.dtype for entry in entries.values() if entry.dtype in DTYPES)
-    if len(dtypes) > 0:
-        values["torch_dtype"] = DTYPES[dtypes.most_common(1)[0][0]]
-    return Reading(values, (*_ASSUMED_OF_WEIGHTS, *assumed))
+    # Packed words and other integers are no values of a dtype.
+    dtypes = [entry.dtype for entry in entries.values() if entry.dtype in DTYPES]
+    return _reading(values, (*_IN_METADATA, *assumed), dtypes)
+
+
+def _reading(values: dict[str, Any], assumed: tuple[str, ...], dtypes: list[str]) -> Reading:
+    """With the dtype that most tensors have, where a config has a name for it."""
+    most = Counter(dtypes).most_common(1)
+    if not most or most[0][0] not in DTYPES:
+        return Reading(values, (*assumed, "torch_dtype"))
+    return Reading({**values, "torch_dtype": DTYPES[most[0][0]]}, assumed)
 
 
 def from_shapes(shapes: Shapes, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -78,7 +91,7 @@ def from_shapes(shapes: Shapes, path: Path) -> tuple[dict[str, Any], tuple[str, 
         CheckpointError: If they are not the tensors of an OpenELM-style model.
     """
     depth = _depth(shapes, path)
-    vocab, d = _shape(shapes, _EMBEDDING, 2, path)
+    vocab, d = _shape(shapes, EMBEDDING, 2, path)
     first = "transformer.layers.0."
     normed = first + "attn.q_norm.weight" in shapes
     wide = [_widths(shapes, i, path) for i in range(depth)]
@@ -132,8 +145,13 @@ def _agree(values: Mapping[str, Any], shapes: Shapes, path: Path) -> None:
             )
 
 
+def layer_numbers(shapes: Iterable[str]) -> set[int]:
+    """The numbers that layers have in the names of tensors."""
+    return {int(match[1]) for match in map(_LAYER.match, shapes) if match}
+
+
 def _depth(shapes: Shapes, path: Path) -> int:
-    numbers = {int(match[1]) for match in map(_LAYER.match, shapes) if match}
+    numbers = layer_numbers(shapes)
     if not numbers:
         shown = next(iter(shapes), "nothing")
         raise CheckpointError(
@@ -176,29 +194,19 @@ def _of_gguf(path: Path) -> Reading:
     name = said.get("general.architecture")
     if name != gguf.ARCHITECTURE:
         raise CheckpointError(f"{path}: a model of architecture {name!r}, not 'openelm'")
-    shapes = {}
-    for tensor, parts in gguf.entries(header).items():
-        rows = sum(part.shape[0] for part in parts)
-        shapes[tensor] = (rows, *parts[0].shape[1:])
-    values, assumed = from_shapes(shapes, path)
+    values, assumed = from_shapes(gguf.shapes(gguf.entries(header)), path)
     _same(values, said, path)
-    context = said.get("openelm.context_length", 2048)
-    values |= {
-        "rms_norm_eps": _short(said.get("openelm.attention.layer_norm_rms_epsilon", 1e-6)),
-        "rope_freq_constant": _short(said.get("openelm.rope.freq_base", 10000.0)),
-        "max_context_length": context,
-        "rope_max_length": usual_rope_length(context) if isinstance(context, int) else context,
-        "bos_token_id": said.get("tokenizer.ggml.bos_token_id"),
-        "eos_token_id": said.get("tokenizer.ggml.eos_token_id"),
-    }
+    values |= {key: _short(said[name]) for key, name in _IN_METADATA.items() if name in said}
+    for token in ("bos_token_id", "eos_token_id"):
+        values.setdefault(token, None)  # a file that names none has none
+    context = values.get("max_context_length")
+    if isinstance(context, int):
+        values["rope_max_length"] = usual_rope_length(context)
     if isinstance(said.get("general.name"), str):
         values["name"] = said["general.name"]
-    dtypes = Counter(e.dtype for e in header.tensors.values() if len(e.shape) == 2)
-    common = dtypes.most_common(1)[0][0]
-    if common in DTYPES:
-        values["torch_dtype"] = DTYPES[common]
-        return Reading(values, assumed)
-    return Reading(values, (*assumed, "torch_dtype"))
+    untold = (key for key in _IN_METADATA if key not in values)
+    dtypes = [entry.dtype for entry in header.tensors.values() if len(entry.shape) == 2]
+    return _reading(values, (*untold, *assumed), dtypes)
 
 
 def usual_rope_length(context: int) -> int:

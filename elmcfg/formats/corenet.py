@@ -30,6 +30,8 @@ RECIPE_KEYS = (
 """The arguments of CoreNet's ``GPTConfig`` that say what a model is."""
 UNTOLD = ("bos_token_id", "eos_token_id", "initializer_range", "torch_dtype", "use_cache")
 """Keys of a config that CoreNet has not."""
+RMS_NORM_EPS = 1e-6
+"""The epsilon of every model of CoreNet's: it is no argument."""
 _MOST_LINES = 100
 
 
@@ -63,7 +65,7 @@ def values(data: Mapping[str, Any], text: str) -> dict[str, Any]:
     block = _block(data)
     name = block["model_name"]
     sizes = {key: block[key] for key in _SIZES if key in block}
-    return {"name": name, **sizes, **_recipe(name, text), "rms_norm_eps": 1e-6}
+    return {"name": name, **sizes, **_recipe(name, text), "rms_norm_eps": RMS_NORM_EPS}
 
 
 def place(loc: Loc) -> Loc:
@@ -107,7 +109,7 @@ def _entry(name: str, lines: list[str]) -> dict[str, Any]:
             word.arg: ast.literal_eval(word.value)
             for word in (call.keywords if isinstance(call, ast.Call) else ())
         }
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
         said = {}
     unknown = next((str(key) for key in said if key not in RECIPE_KEYS), None)
     if not said or unknown:

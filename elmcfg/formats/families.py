@@ -21,13 +21,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from elmcfg.formats.safetensors import DTYPES
+
 Loc = tuple[str | int, ...]
 
 _MARKS = ("per_layer_config", "num_key_value_heads_per_layer", "block_configs")
 # Whether queries and keys are normalised, of the families that are read.
 _QK_NORM = {"llama": False, "mistral": False, "deci": False, "nemotron-nas": False, "qwen3": True}
 _NAS_MULTIPLE = 256
-_DTYPES = ("float32", "float16", "bfloat16")
+# Keys of a config that these files may tell, or do not.
+_OPTIONAL = (
+    "rms_norm_eps", "rope_freq_constant", "max_context_length", "rope_max_length", "bos_token_id",
+    "eos_token_id", "initializer_range", "torch_dtype",
+)  # fmt: skip
 # Where our keys stand in their files; what differs by layer is found by :func:`place`.
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "num_transformer_layers": ("num_hidden_layers",),
@@ -92,14 +98,16 @@ def values(data: Mapping[str, Any]) -> dict[str, Any]:
         f"linear_{part}": [i for i, layer in enumerate(layers) if part in layer.linear]
         for part in ("attention", "ffn")
     }
-    context = data.get("max_position_embeddings", 2048)
+    context = data.get("max_position_embeddings")
     dtype = data.get("dtype", data.get("torch_dtype"))
     told = {
+        "max_context_length": context,
+        "rope_max_length": context,
         "rms_norm_eps": data.get("rms_norm_eps"),
         "rope_freq_constant": _rope_base(data),
         "bos_token_id": _one(data.get("bos_token_id")),
         "eos_token_id": _one(data.get("eos_token_id")),
-        "torch_dtype": dtype if dtype in _DTYPES else None,
+        "torch_dtype": dtype if dtype in DTYPES.values() else None,
     }
     return {
         "name": name,
@@ -113,11 +121,14 @@ def values(data: Mapping[str, Any]) -> dict[str, Any]:
         "ffn_dim_divisor": math.gcd(*ffn) or 1,
         "normalize_qk_projections": _QK_NORM[name],
         "share_input_output_layers": bool(data.get("tie_word_embeddings", False)),
-        "max_context_length": context,
-        "rope_max_length": context,
         **{key: value for key, value in told.items() if value is not None},
         **{key: layers for key, layers in linear.items() if layers},
     }
+
+
+def untold(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keys of a config that a file did not tell, of which :func:`values` made these."""
+    return tuple(key for key in _OPTIONAL if key not in values)
 
 
 def place(data: Mapping[str, Any], loc: Loc) -> Loc:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -49,20 +50,21 @@ def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[P
             if not replace:
                 raise FolderError(f"{place}: is there already; name a new folder")
             _hold_model(place)
+        if place.exists() and place.samefile(Path.cwd()):
+            raise FolderError(f"{place}: is the folder you are in; name a new folder")
         if not place.parent.is_dir():
             raise FolderError(f"{place}: there is no folder {place.parent}")
         free = shutil.disk_usage(place.parent).free
         if free < nbytes + _SPARE_BYTES:
             raise FolderError(f"{place}: needs {nbytes:,} bytes of disk, free are {free:,}")
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        made = place.parent / f".{place.name}.{secrets.token_hex(4)}"
+        made.mkdir()  # unlike mkdtemp, with what the umask leaves
+        temporary = made
         yield temporary
         if written := list(temporary.iterdir()):
             for file in written:  # so that the name outlives no content, should the power fail
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o777 & ~umask)  # mkdtemp's mode is private.
             if place.exists() and not _is_empty(place):
                 _exchange(temporary, place)
             else:
@@ -96,13 +98,13 @@ def _hold_model(place: Path) -> None:
 def _exchange(new: Path, place: Path) -> None:
     """Put a folder in the place of another, which is there until the new one is."""
     old = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.parent))
-    place.replace(old)
     try:
+        place.replace(old)
         new.replace(place)
-    except OSError:
-        old.replace(place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:  # also when interrupted between the two
+        if not place.exists():
+            old.replace(place)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_texts(
@@ -150,7 +152,7 @@ def model_card(
     lines = [
         *("---", "library_name: mlx", "tags:", "- openelm", "- layer-wise-scaling", "---", ""),
         *(f"# {name}", "", *described),
-        "**Random weights.** Made and proven by elmcfg; nobody has trained this model."
+        "**Random weights**, made by elmcfg: nobody has trained this model."
         if weights is None
         else f"Converted by elmcfg from {weights}.",
         "",

@@ -191,6 +191,9 @@ def entries(header: Header) -> dict[str, tuple[Entry, ...]]:
     """The tensors by the released checkpoints' names; those of ``proj_1`` are two halves each.
 
     Tensors that an OpenELM has not keep their own names.
+
+    Raises:
+        CheckpointError: If a layer lacks one of the halves, or they differ in shape.
     """
     found: dict[str, tuple[Entry, ...]] = {}
     halves: dict[str, dict[str, Entry]] = {}
@@ -206,7 +209,18 @@ def entries(header: Header) -> dict[str, tuple[Entry, ...]]:
         else:
             found[name] = (entry,)
     for index, parts in halves.items():
+        if len(parts) < len(HALVES) or len({half.shape for half in parts.values()}) > 1:
+            file = next(iter(parts.values())).file
+            raise CheckpointError(f"{file}: blk.{index} has no {' and '.join(HALVES)} of one shape")
         found[f"transformer.layers.{index}.ffn.proj_1.weight"] = tuple(
-            parts[half] for half in HALVES if half in parts
+            parts[half] for half in HALVES
         )
     return found
+
+
+def shapes(parts: Mapping[str, tuple[Entry, ...]]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the parameters, from what :func:`entries` gives."""
+    return {
+        name: (sum(part.shape[0] for part in stored), *stored[0].shape[1:])
+        for name, stored in parts.items()
+    }

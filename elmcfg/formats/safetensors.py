@@ -121,7 +121,11 @@ def _weight_map(index: Path) -> dict[str, str]:
     size = regular_size(index)
     if size > MAX_HEADER_BYTES:
         raise CheckpointError(f"{index}: {size:,} bytes are too many for an index")
-    weight_map = _object(index, index.read_bytes()).get("weight_map")
+    try:
+        raw = index.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{index}: cannot be read: {_why(error)}") from error
+    weight_map = _object(index, raw).get("weight_map")
     if (
         not isinstance(weight_map, dict)
         or not weight_map

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elmcfg.geometry import make_divisible, query_heads
+from elmcfg.geometry import ffn_dim, query_heads
 from elmcfg.portability.hf import expand
 from elmcfg.portability.verdict import (
     RELEASED_EPS,
@@ -78,8 +78,8 @@ def _widths(values: Values, n: int, d: int, divisor: int) -> list[int]:
     points = values["ffn_multipliers"]
     line = expand(points, n)
     if line is not None:
-        return [make_divisible(m * d, divisor) for m in line]
-    widths = [make_divisible(m * d, divisor) for m in points]
+        return [ffn_dim(m, d, divisor) for m in line]
+    widths = [ffn_dim(m, d, divisor) for m in points]
     _require(ffn_line(widths, d, divisor), "ffn_multipliers")
     return widths
 

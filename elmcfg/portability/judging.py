@@ -55,17 +55,21 @@ def verdicts(config: Config, targets: Iterable[str], values: Values | None = Non
 
 
 def _verdict(target: str, wanted: Built, values: Values) -> Verdict:
-    try:
-        got = _read(target, values)
-    except RefusesError as error:
-        return Verdict(target, error.outcome, error.message, error.layer, error.loc)
+    got = _read(target, values)
+    if isinstance(got, Verdict):
+        return got
     for clause, layer, loc in differences(wanted, got):
         return Verdict(target, Outcome.ANOTHER, clause, layer, loc)
     return Verdict(target, Outcome.SAME)
 
 
-def _read(target: str, values: Values) -> Built:
-    built: Built = import_module(f"elmcfg.portability.{TARGETS[target]}").read(values)
+def _read(target: str, values: Values) -> Built | Verdict:
+    """The model that a program builds, or in what way it builds none."""
+    built: Built
+    try:
+        built = import_module(f"elmcfg.portability.{TARGETS[target]}").read(values)
+    except RefusesError as error:
+        return Verdict(target, error.outcome, error.message, error.layer, error.loc)
     return built
 
 
@@ -75,10 +79,9 @@ def verdict_on_broken(values: Values) -> Verdict:
     Only mlx-lm is asked: it is the one reader whose handling of broken files is tested against the
     program itself.
     """
-    try:
-        _read("mlx-lm", values)
-    except RefusesError as error:
-        return Verdict("mlx-lm", error.outcome, error.message, error.layer, error.loc)
+    got = _read("mlx-lm", values)
+    if isinstance(got, Verdict):
+        return got
     return Verdict("mlx-lm", Outcome.ANOTHER, "it takes this broken file without a word")
 
 
@@ -107,17 +110,14 @@ def violations(
 
 
 def _violation(verdict: Verdict, given: Values, *, broken: bool) -> Violation:
-    name, clause = verdict.target, verdict.message
-    message = f"{name} {clause}"
-    if verdict.outcome is Outcome.ANOTHER:
-        message = f"{name} silently builds another model: {clause}"
-    where = "" if verdict.layer is None else f"layer {verdict.layer}"
+    name = verdict.target
+    what = f"{verdict.outcome}: " if verdict.outcome is Outcome.ANOTHER else ""
     return Violation(
         _CODES[verdict.outcome],
         _place(verdict.loc, given),
-        message,
+        f"{name} {what}{verdict.message}",
         _MEND.format(name) if broken else _REMEDIES[name],
-        label=f"{name}: {where}" if where else name,
+        label=name if verdict.layer is None else f"{name}: layer {verdict.layer}",
     )
 
 

@@ -7,10 +7,9 @@ converter writes an epsilon of 1e-6 whatever the file says.
 
 from __future__ import annotations
 
+from elmcfg.formats.gguf import MAX_LAYERS
 from elmcfg.geometry import ffn_dim
 from elmcfg.portability.verdict import RELEASED_EPS, Built, Layer, RefusesError, Values
-
-MAX_LAYERS = 512
 
 _REQUIRED = (
     "ffn_multipliers",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from elmcfg.hardware import MACHINES
 from elmcfg.render.style import Style
-from elmcfg.render.tables import amount, columns
+from elmcfg.render.tables import amount, columns, table
 from elmcfg.units import binary
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def costs_beside(names: Sequence[str], spent: Sequence[Cost], style: Style) -> s
         ("FLOPs/token, prefill", *(amount(c.flops_per_token.prefill) for c in spent)),
         ("FLOPs/token, decode", *(amount(c.flops_per_token.decode) for c in spent)),
     ]
-    width = max(len(row[0]) for row in rows)
-    table = columns([(row[0].ljust(width), *row[1:]) for row in rows])
-    return "\n".join([style(table[0], "bold"), *table[1:]])
+    return "\n".join(table(rows, style))
 
 
 def comparison(found: Comparison, names: tuple[str, str], style: Style) -> str:
@@ -46,9 +44,7 @@ def comparison(found: Comparison, names: tuple[str, str], style: Style) -> str:
         rows.append((f"{found.same_layers} layers alike", "", "", ""))
     for name, unit, x, y in found.costs:
         rows.append((name, _in_unit(x, unit), _in_unit(y, unit), _change(x, y)))
-    width = max(len(row[0]) for row in rows)
-    table = columns([(row[0].ljust(width), *row[1:]) for row in rows])
-    return "\n".join([style(table[0], "bold"), *(line.rstrip() for line in table[1:])])
+    return "\n".join(table(rows, style))
 
 
 _SHORT = {"num_query_heads": "q", "num_kv_heads": "kv", "ffn_dim": "ffn"}
@@ -87,10 +83,10 @@ def machines() -> str:
     rows += [
         (m.name, amount(m.bandwidth, "B/s"), amount(m.flops, "FLOP/s")) for m in MACHINES.values()
     ]
-    table = columns([(row[0].ljust(16), *row[1:]) for row in rows])
+    lines = columns([(row[0].ljust(16), *row[1:]) for row in rows])
     sources = ["", *(m.source for m in MACHINES.values())]
     return "\n".join(
-        f"{line}  {source}".rstrip() for line, source in zip(table, sources, strict=True)
+        f"{line}  {source}".rstrip() for line, source in zip(lines, sources, strict=True)
     )
 
 

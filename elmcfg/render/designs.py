@@ -35,12 +35,16 @@ def value(number: Fraction, unit: str) -> str:
 
 def numbers(costs: Mapping[str, Fraction]) -> dict[str, int | float]:
     """Costs for JSON: whole numbers as such."""
-    return {k: int(v) if v.denominator == 1 else float(v) for k, v in costs.items()}
+    return {name: _plain(number) for name, number in costs.items()}
 
 
-def _points(points: Sequence[float]) -> str:
-    # In full: as flags of a command they must make the same design.
-    return ",".join(str(p).removesuffix(".0") for p in points)
+def _plain(number: Fraction) -> int | float:
+    return int(number) if number.denominator == 1 else float(number)
+
+
+def _in_full(*numbers: float) -> str:
+    # As flags of a command they must make the same design.
+    return ",".join(str(number).removesuffix(".0") for number in numbers)
 
 
 def table(designs: Sequence[Design], assumed: Conditions, names: Sequence[str]) -> str:
@@ -55,8 +59,8 @@ def table(designs: Sequence[Design], assumed: Conditions, names: Sequence[str]) 
             (
                 str(rank),
                 *(str(number) for number in shape),
-                _points(design.qkv),
-                _points(design.ffn),
+                _in_full(*design.qkv),
+                _in_full(*design.ffn),
                 *(value(costs[n], QUANTITIES[n].unit) for n in shown),
             )
         )
@@ -87,15 +91,15 @@ def flags(design: Design, schedule: SpaceSchedule) -> str:
     """A design of a space with such schedules as flags of ``elmcfg scale``."""
     s, keys = design.shape, written(design, schedule)
     options = "".join(
-        f" --{key.replace('_', '-')} {'none' if value is None else f'{value:g}'}"
+        f" --{key.replace('_', '-')} {'none' if value is None else _in_full(value)}"
         for key, value in keys.get("schedule", {}).items()
         if value != getattr(SpaceSchedule(), key)
     )
     return (
         f"--layers {s.layers} --model-dim {s.model_dim} --head-dim {s.head_dim} "
         f"--queries-per-kv-head {s.queries_per_kv_head} --ffn-dim-divisor {s.divisor} "
-        f"--qkv-multipliers {_points(keys['qkv_multipliers'])} "
-        f"--ffn-multipliers {_points(keys['ffn_multipliers'])}{options}"
+        f"--qkv-multipliers {_in_full(*keys['qkv_multipliers'])} "
+        f"--ffn-multipliers {_in_full(*keys['ffn_multipliers'])}{options}"
     )
 
 
@@ -144,7 +148,7 @@ def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
     """Why nothing fits, for JSON."""
 
     def plain(number: Fraction | None) -> int | float | None:
-        return None if number is None else numbers({"": number})[""]
+        return None if number is None else _plain(number)
 
     return [
         {
@@ -173,8 +177,8 @@ def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> str:
     for r in found:
         unit = r.bound.quantity.unit
         reach = f"the space has {value(r.least, unit)} to {value(r.most, unit)}"
-        if r.bound.quantity.unit not in ("bytes", "parameters"):
-            reach += f" {unit}" if "FLOPs" not in unit else ""
+        if unit not in ("bytes", "parameters") and not unit.startswith("FLOPs"):
+            reach += f" {unit}"
         verdict = "no design meets it, even alone" if r.impossible else "can be met alone"
         lines.append(f"  {r.bound.flag}: {verdict} ({reach})")
         if r.nearest is None or r.value is None:

@@ -144,11 +144,11 @@ def _line(line: str, span: Span, label: str, room: int) -> tuple[str, str]:
             kept = kept[:-1] + _ELLIPSIS
         line, start, end = kept, start - cut, min(end - cut, room)
     line = "".join(c if c.isprintable() else " " for c in line)
-    marks = " " * columns(line[:start]) + "^" * max(1, columns(line[start:end]))
+    marks = " " * display_width(line[:start]) + "^" * max(1, display_width(line[start:end]))
     return line, f"{marks} {label}".rstrip()
 
 
-def columns(text: str) -> int:
+def display_width(text: str) -> int:
     """How many columns of a terminal a text takes: some characters take two, some none."""
     if text.isascii():
         return len(text)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
 from elmcfg.config import Config, resolve
-from elmcfg.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
     from elmcfg.costs import Cost
@@ -22,30 +20,6 @@ if TYPE_CHECKING:
 def text(values: dict[str, Any]) -> str:
     """One JSON object, with the version first."""
     return json.dumps({"version": __version__, **values}, indent=2)
-
-
-def diagnostics(found: Sequence[Diagnostic], files: int) -> dict[str, Any]:
-    """What ``validate`` found in so many files."""
-    return {
-        "files": files,
-        "errors": sum(d.severity is Severity.ERROR for d in found),
-        "warnings": sum(d.severity is Severity.WARNING for d in found),
-        "diagnostics": [
-            {
-                "path": d.path,
-                "line": d.span.line if d.span else None,
-                "column": d.span.column if d.span else None,
-                "end_line": d.span.end_line if d.span else None,
-                "end_column": d.span.end_column if d.span else None,
-                "code": d.code,
-                "severity": d.severity.value,
-                "pointer": d.pointer,
-                "message": d.message,
-                "help": d.help,
-            }
-            for d in found
-        ],
-    }
 
 
 def config_values(config: Config) -> dict[str, Any]:

@@ -68,7 +68,6 @@ def save(draw: Callable[[], Figure], path: Path, overwrite: bool) -> None:
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
     import matplotlib
 
-    matplotlib.use("agg")
     matplotlib.rcParams["svg.hashsalt"] = "elmcfg"
     from matplotlib.figure import Figure
 
@@ -110,13 +109,16 @@ def layers(names: Sequence[str], shapes: Sequence[Geometry]) -> Figure:
     return figure
 
 
-_UNITS = {"bytes": (2**20, "MiB"), "parameters": (1e6, "M"), "FLOPs": (1e18, "10$^{18}$ FLOPs")}
+_UNITS = {
+    "bytes": (2**20, "MiB"),
+    "parameters": (1e6, "M"),
+    "FLOPs": (1e18, "10$^{18}$ FLOPs"),
+    "FLOPs/token": (1e6, "MFLOPs/token"),
+}
 
 
 def _scaled(quantity: Quantity) -> tuple[float, str]:
     factor, unit = _UNITS.get(quantity.unit, (1.0, quantity.unit))
-    if quantity.unit == "FLOPs/token":
-        factor, unit = 1e6, "MFLOPs/token"
     return factor, f"{quantity.name} ({unit})"
 
 

@@ -49,11 +49,12 @@ def table(rows: Sequence[tuple[str, Report | Exception | None]], style: Style) -
     names = [name for name, _ in rows]
     width = max(map(len, names))
     lines = []
+    proven = 0
     for name, outcome in rows:
         word, figures, what = _row(outcome)
+        proven += word == "proven"
         mark = style(word.ljust(7), *_MARKS["passed" if word == "proven" else "failed"])
         lines.append(f"{mark}  {name.ljust(width)}  {figures}  {what}".rstrip())
-    proven = sum(_row(outcome)[0] == "proven" for _, outcome in rows)
     return "\n".join([*lines, f"{proven} of {len(rows)} proven"])
 
 

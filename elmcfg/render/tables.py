@@ -24,7 +24,8 @@ _LEAST_BAR_WIDTH = 4
 def amount(number: float, unit: str = "") -> str:
     """A number with a decimal prefix: 1,234,567 FLOPs is ``1.23 MFLOPs``."""
     for prefix in ("", "k", "M", "G", "T", "P"):
-        if abs(number) < 1000 or prefix == "P":
+        # What three digits would round to 1,000 has the next prefix.
+        if abs(number) < 999.5 or prefix == "P":
             break
         number /= 1000
     figure = f"{number:.0f}" if not prefix else f"{number:.3g}"
@@ -45,6 +46,13 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
+
+
+def table(rows: Sequence[Sequence[str]], style: Style) -> list[str]:
+    """Rows with their first column aligned to the left, the others to the right, below a head."""
+    width = max(len(row[0]) for row in rows)
+    head, *rest = columns([(row[0].ljust(width), *row[1:]) for row in rows])
+    return [style(head, "bold"), *(line.rstrip() for line in rest)]
 
 
 def _multiplier(asked: float, got: float) -> str:
@@ -95,8 +103,8 @@ def layers(shape: Geometry, cost: Cost, style: Style, width: int) -> str:
     over devices. The bars, of query heads and feed-forward width, take what room ``width`` columns
     leave.
     """
-    table = _layer_rows(shape, cost)
-    room = _room(table[0], width)
+    rows = _layer_rows(shape, cost)
+    room = _room(rows[0], width)
     if room >= _LEAST_BAR_WIDTH:
         most_heads = max(layer.num_query_heads for layer in shape.layers)
         most_ffn = max(layer.ffn_dim for layer in shape.layers)
@@ -105,10 +113,8 @@ def layers(shape: Geometry, cost: Cost, style: Style, width: int) -> str:
             for layer in shape.layers
         ]
         names = f"{'query heads'[:room].ljust(room)}  {'ffn_dim'[:room]}"
-        table = [
-            f"{row}  {extra}".rstrip() for row, extra in zip(table, [names, *bars], strict=True)
-        ]
-    return "\n".join([style(table[0], "bold"), *table[1:]])
+        rows = [f"{row}  {extra}".rstrip() for row, extra in zip(rows, [names, *bars], strict=True)]
+    return "\n".join([style(rows[0], "bold"), *rows[1:]])
 
 
 def title(config: Config, shape: Geometry, name: str, width: int) -> str:

@@ -35,8 +35,7 @@ def _command(d: Diagnostic) -> str:
             properties["col"] = str(d.span.column)
             properties["endColumn"] = str(d.span.end_column)
     listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
-    text = f"{frames.place(d)}: {d.message}" + (f" ({d.help})" if d.help else "")
-    return f"::{_COMMANDS[d.severity]} {listed}::{_data(text)}"
+    return f"::{_COMMANDS[d.severity]} {listed}::{_data(f'{frames.place(d)}: {d.sentence}')}"
 
 
 def _data(text: str) -> str:

@@ -22,11 +22,10 @@ _SEVERITIES = {Severity.ERROR: "major", Severity.WARNING: "minor", Severity.INFO
 
 def report(results: Iterable[Checked], view: View) -> Iterator[str]:
     """The array of issues."""
-    issues = [
-        _issue(d, mark, relative(checked.input.shown))
-        for checked in results
-        for d, mark in fingerprints(checked.diagnostics, relative(checked.input.shown))
-    ]
+    issues: list[dict[str, Any]] = []
+    for checked in results:
+        path = relative(checked.input.shown)
+        issues += [_issue(d, mark, path) for d, mark in fingerprints(checked.diagnostics, path)]
     yield json.dumps(issues, indent=2)
 
 
@@ -34,7 +33,7 @@ def _issue(d: Diagnostic, fingerprint: str, path: str) -> dict[str, Any]:
     first = {"line": d.span.line, "column": d.span.column} if d.span else {"line": 1, "column": 1}
     last = {"line": d.span.end_line, "column": d.span.end_column} if d.span else first
     return {
-        "description": d.message + (f" ({d.help})" if d.help else ""),
+        "description": d.sentence,
         "check_name": d.code,
         "fingerprint": fingerprint,
         "severity": _SEVERITIES[d.severity],

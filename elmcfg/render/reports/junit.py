@@ -48,8 +48,7 @@ def _case(checked: Checked) -> tuple[str, bool]:
 
 
 def _text(d: Diagnostic) -> str:
-    remedy = f" ({d.help})" if d.help else ""
-    return escape(_NOT_XML.sub("?", f"{frames.place(d)}: {d.code} {d.message}{remedy}"))
+    return escape(_NOT_XML.sub("?", f"{frames.place(d)}: {d.code} {d.sentence}"))
 
 
 def _quoted(text: str) -> str:

@@ -72,7 +72,7 @@ def _of_file(checked: Checked) -> Iterator[dict[str, Any]]:
         result: dict[str, Any] = {
             "ruleId": d.code,
             "level": _LEVELS[d.severity],
-            "message": {"text": d.message + (f" ({d.help})" if d.help else "")},
+            "message": {"text": d.sentence},
             "locations": [_location(d.span, path)],
             "partialFingerprints": {"elmcfg/v1": mark},
         }

@@ -1,1 +1,1 @@
-"""A study's results as text, JSON, CSV and one HTML page."""
+"""A study: its plan as text, and its results as text, JSON, CSV and one HTML page."""

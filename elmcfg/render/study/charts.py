@@ -139,12 +139,12 @@ _COSTS = (
 )
 
 
-def pareto(rows: list[dict[str, Any]], summaries: Verdict) -> list[Spec]:
+def pareto(rows: list[dict[str, Any]], found: Verdict) -> list[Spec]:
     """Bits per byte against each cost that differs: points with seed noise, and the front of means.
 
     A variant is on the front if no other has both a lower or equal cost and lower or equal mean.
     """
-    noise = {s.variant: (s.least, s.most) for s in summaries.summaries}
+    noise = {s.variant: (s.least, s.most) for s in found.summaries}
     drawn = []
     for key, title in _COSTS:
         points = [
@@ -161,7 +161,7 @@ def pareto(rows: list[dict[str, Any]], summaries: Verdict) -> list[Spec]:
         for point in sorted(points, key=lambda p: (p["cost"], p["bits"])):
             point["front"] = point["bits"] < lowest
             lowest = min(lowest, point["bits"])
-        drawn.append(_trade_off(points, title, [s.variant for s in summaries.summaries]))
+        drawn.append(_trade_off(points, title, [s.variant for s in found.summaries]))
     return drawn
 
 

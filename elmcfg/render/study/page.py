@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from elmcfg.study.verdict import Verdict
 
 
+_HERE = "elmcfg.render.study"
+
+
 def page(results: Results, found: Verdict) -> str:
     """The whole page.
 
@@ -27,9 +30,9 @@ def page(results: Results, found: Verdict) -> str:
     table = rows(results, found)
     reference = results.variants[0].name
     figures = _figures(results, found, table, reference)
-    here = files(__package__ or "elmcfg.render.study")
+    here = files(_HERE)
     environment = Environment(
-        loader=PackageLoader("elmcfg.render.study", ""),
+        loader=PackageLoader(_HERE, ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

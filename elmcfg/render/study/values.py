@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.render.machine import text as json_text
 from elmcfg.render.study import words
 from elmcfg.render.style import Style
-from elmcfg.render.tables import columns
+from elmcfg.render.tables import table
 from elmcfg.units import binary
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 def rows(results: Results, found: Verdict) -> list[dict[str, Any]]:
     """One row per variant, lowest bits per byte first and untrained ones last."""
     by_name = {s.variant: s for s in found.summaries}
-    table = []
+    made = []
     for variant in results.variants:
         summary = by_name.get(variant.name)
         training = results.of("training", variant.name)
@@ -31,7 +30,7 @@ def rows(results: Results, found: Verdict) -> list[dict[str, Any]]:
         proof = [r for r in results.of("proof", variant.name) if r.result]
         speed = [r.result for r in results.of("speed", variant.name) if r.result]
         parameters = variant.cost.get("parameters", {})
-        table.append(
+        made.append(
             {
                 "variant": variant.name,
                 "bits_per_byte": summary.mean if summary else None,
@@ -56,7 +55,7 @@ def rows(results: Results, found: Verdict) -> list[dict[str, Any]]:
                 ),
             }
         )
-    return sorted(table, key=lambda row: (row["bits_per_byte"] is None, row["bits_per_byte"] or 0))
+    return sorted(made, key=lambda row: (row["bits_per_byte"] is None, row["bits_per_byte"] or 0))
 
 
 def _mean(numbers: list[float | None]) -> float | None:
@@ -82,7 +81,7 @@ def as_json(results: Results, found: Verdict) -> str:
 
 
 def as_csv(results: Results, found: Verdict) -> str:
-    """One row per training, with the costs of its variant, for a spreadsheet."""
+    """One row per run, with the costs of its variant, for a spreadsheet."""
     costs = {row["variant"]: row for row in rows(results, found)}
     measured = ("bits_per_byte", "steps", "tokens", "tokens_per_second", "peak_memory_bytes")
     spent = ("parameters", "non_embedding", "kv_cache_bytes_per_token", "training_flops_per_token")
@@ -108,28 +107,31 @@ def as_text(results: Results, found: Verdict, style: Style, width: int) -> str:
     total = done + len(results.missing)
     lines = [style(f"{results.name}: {done:,} of {total:,} jobs recorded", "bold")]
     lines += [fill(s, width) for s in words.verdict(results, found)]
-    table = [("variant", "bits/byte", "± seeds", "seeds", "lr", "parameters", "KV B/token", "peak")]
-    table += [
-        (
-            row["variant"],
-            number(row["bits_per_byte"], ".4f"),
-            number(row["noise"], ".4f"),
-            str(row["seeds"]),
-            number(row["learning_rate"], "g"),
-            number(row["parameters"], ",d"),
-            number(row["kv_cache_bytes_per_token"], ",d"),
-            binary(row["peak_memory_bytes"]) if row["peak_memory_bytes"] else "-",
-        )
-        for row in rows(results, found)
+    head = ("variant", "bits/byte", "± seeds", "seeds", "lr", "parameters", "KV B/token", "peak")
+    variants = [
+        head,
+        *(
+            (
+                row["variant"],
+                number(row["bits_per_byte"], ".4f"),
+                number(row["noise"], ".4f"),
+                str(row["seeds"]),
+                number(row["learning_rate"], "g"),
+                number(row["parameters"], ",d"),
+                number(row["kv_cache_bytes_per_token"], ",d"),
+                binary(row["peak_memory_bytes"]) if row["peak_memory_bytes"] else "-",
+            )
+            for row in rows(results, found)
+        ),
     ]
-    lines += ["", *_left(table, style)]
+    lines += ["", *table(variants, style)]
     if found.comparisons:
         pairs = [("compared", "difference and its interval", "seeds", "outcome")]
         pairs += [
             (f"{c.first} - {c.second}", words.difference(c), str(len(c.seeds)), c.outcome.value)
             for c in found.comparisons
         ]
-        lines += ["", *_left(pairs, style)]
+        lines += ["", *table(pairs, style)]
     agreement = words.agreement(found)
     lines += ["", fill(agreement, width)] if agreement else []
     lost = words.lost(results)
@@ -143,9 +145,3 @@ def as_text(results: Results, found: Verdict, style: Style, width: int) -> str:
 def number(given: float | None, form: str) -> str:
     """A number in a form, or a dash."""
     return "-" if given is None else format(given, form)
-
-
-def _left(table: Sequence[tuple[str, ...]], style: Style) -> list[str]:
-    width = max(len(row[0]) for row in table)
-    head, *rest = columns([(row[0].ljust(width), *row[1:]) for row in table])
-    return [style(head, "bold"), *rest]

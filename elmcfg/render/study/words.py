@@ -94,8 +94,7 @@ def matching(results: Results) -> str:
     off = [
         f"{v.name} ({v.deviation:+.2%})"
         for v in results.variants
-        if v.deviation is None or (limit is not None and abs(v.deviation) > limit)
-        if v.deviation is not None
+        if v.deviation is not None and limit is not None and abs(v.deviation) > limit
     ]
     unknown = [v.name for v in results.variants if v.deviation is None]
     said = f"Variants are matched on {match.get('cost')}"

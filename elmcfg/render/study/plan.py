@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from elmcfg.study.plan import Plan
     from elmcfg.study.variants import Named
 
+# Rows of the table of variants.
+_MOST = 50
+
 
 def text(plan: Plan, found: Sequence[Named], budget: float | None, todo: Sequence[Job]) -> str:
     """A row for each variant, what they are matched on, and how many jobs of each kind."""
@@ -34,9 +37,6 @@ def text(plan: Plan, found: Sequence[Named], budget: float | None, todo: Sequenc
     if distinct < len(todo):
         lines.append(f"{len(todo) - distinct:,} of them are the same model again: done once")
     return "\n".join(lines)
-
-
-_MOST = 50
 
 
 def matched(plan: Plan, found: Sequence[Named], budget: float | None) -> str:
