@@ -15,6 +15,7 @@ environment of its own).
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 from pathlib import Path
