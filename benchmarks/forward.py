@@ -3,10 +3,9 @@
 First forward passes, elmcfg's with OpenBLAS against a stock mlx-lm install. Then both on the same
 OpenBLAS, with the same weights and in turns in one process: a pass over 128 tokens, and decoding.
 
-The physical limit is the
-larger of two times: of the model's matrix products (2 FLOPs per multiply-add; attention scores left
-out) at the rate of one large float32 matrix product, and of reading all weights once at the rate of
-a memory copy, both measured in the same process as ours.
+The physical limit is the larger of two times: of the model's matrix products (2 FLOPs per
+multiply-add; attention scores left out) at the rate of one large float32 matrix product, and of
+reading all weights once at the rate of a memory copy, both measured in the same process as ours.
 
     python benchmarks/forward.py [--runs 7] [--stock-runs 2] [--decode 32]
 """

@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,6 +76,25 @@ def compared(
     row = Row(what, against, unit, tuple(a / b for a, b in zip(mine, other, strict=True)))
     with Path(file).open("a") as stream:
         stream.write(json.dumps(asdict(row)) + "\n")
+
+
+def process(command: Sequence[str], stdout: int | None = None) -> tuple[float, float]:
+    """Seconds and peak MiB of a fresh process and its children, which must end well.
+
+    Args:
+        command: What to run; its Python finds elmcfg here.
+        stdout: As for :class:`subprocess.Popen`.
+    """
+    began = time.perf_counter()
+    running = subprocess.Popen(
+        command, stdout=stdout, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    )
+    _, status, usage = os.wait4(running.pid, 0)
+    seconds = time.perf_counter() - began
+    if status:
+        sys.exit(f"{' '.join(command)[:200]} failed with status {status}")
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in KiB on Linux.
+    return seconds, usage.ru_maxrss * unit / 2**20
 
 
 def rows(file: Path) -> list[Row]:

@@ -17,16 +17,13 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-from measuring import compared
+from measuring import compared, process
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-MIB = 2**20
 MAX_SECONDS, MAX_MIB = 0.5, 200
 RECIPE = (
     "num_transformer_layers=36, model_dim=3072, head_dim=128, vocab_size=32000, num_gqa_groups=4,"
@@ -83,14 +80,7 @@ def meta() -> str:
 
 def measure(code: str, python: str = sys.executable) -> tuple[float, float]:
     """Seconds and peak MiB of a fresh interpreter that runs ``code``."""
-    began = time.perf_counter()
-    process = subprocess.Popen([python, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    if status:
-        sys.exit(f"a measured process failed with status {status}")
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in KiB on Linux.
-    return seconds, usage.ru_maxrss * unit / MIB
+    return process([python, "-c", code])
 
 
 def main() -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import random
 import shutil
 import statistics
@@ -26,7 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from measuring import compared
+from measuring import compared, process
 
 from elmcfg.config import Config, resolve
 from elmcfg.formats import hub, variant
@@ -36,7 +35,6 @@ from elmcfg.scaling import scale
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "schemas" / "variant.schema.json"
-MIB = 2**20
 ELMCFG = [sys.executable, "-m", "elmcfg", "validate", "--quiet"]
 NOTATIONS: dict[str, Callable[[Config], str]] = {
     "json": hub.dump,
@@ -49,16 +47,7 @@ MOST_ONE_FILE, MOST_DEEP_SECONDS, MOST_MIB = 0.5, 1.0, 100
 
 def run(command: Sequence[str]) -> tuple[float, float]:
     """Seconds and peak MiB of a fresh process and its children, which must find no problem."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    if status:
-        sys.exit(f"{' '.join(command)[:200]} failed with status {status}")
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in KiB on Linux.
-    return seconds, usage.ru_maxrss * unit / MIB
+    return process(command, subprocess.DEVNULL)
 
 
 def median(command: Sequence[str], runs: int) -> float:

@@ -57,6 +57,9 @@ def compare(
         context_length: Tokens of context for FLOPs and KV cache; the longer of the two models'
             own where not given.
         unknown: Keys that are not known of one of them, and so not compared.
+
+    Raises:
+        ValueError: If ``context_length`` is not positive.
     """
     skipped = _NOT_COMPARED | set(unknown)
     a, b = (config.model_dump(mode="json", exclude=skipped) for config in (first, second))
@@ -73,7 +76,9 @@ def compare(
         )
         if one != other:
             differing.append((i, {key: (one[key], other[key]) for key in LAYER_KEYS}))
-    context = context_length or max(first.max_context_length, second.max_context_length)
+    context = context_length
+    if context is None:
+        context = max(first.max_context_length, second.max_context_length)
     return Comparison(
         keys={key: (a.get(key), b.get(key)) for key in {**a, **b} if a.get(key) != b.get(key)},
         layers=tuple(differing),

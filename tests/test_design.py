@@ -58,6 +58,9 @@ def test_what_cannot_be_is_proven_and_names_the_nearest() -> None:
         ({"minimize": "kv", "maximize": "params"}, "one of minimize and maximize"),
         ({"profile": "crwn"}, "unknown profile"),
         ({"target_parms": 1}, "target_parms"),
+        ({"max_kv_cache": "1GiB", "cache_dtype": "q2"}, "cache_dtype is 'q2'; there are float32"),
+        ({"max_kv_cache": "1GiB", "context_length": 0}, "context_length is 0, but must be"),
+        ({"max_params": "1B", "training_tokens": "1T"}, "training_tokens is '1T', but must be"),
     ],
 )
 def test_wrong_calls_are_explained(wanted: dict[str, Any], message: str) -> None:

@@ -41,6 +41,9 @@ class Conditions:
         weight_dtype: Key of :data:`WEIGHT_BYTES`.
         cache_dtype: Key of :data:`WEIGHT_BYTES`.
         training_tokens: Tokens that ``training-flops`` counts.
+
+    Raises:
+        ValueError: If a number is not positive and whole, or there is no such dtype.
     """
 
     vocab_size: int = 32000
@@ -52,6 +55,16 @@ class Conditions:
     weight_dtype: str = "bfloat16"
     cache_dtype: str = "bfloat16"
     training_tokens: int = 1
+
+    def __post_init__(self) -> None:
+        for key in ("context_length", "batch_size", "training_tokens"):
+            value = getattr(self, key)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{key} is {value!r}, but must be a positive whole number")
+        for key in ("weight_dtype", "cache_dtype"):
+            value = getattr(self, key)
+            if value not in tuple(WEIGHT_BYTES):
+                raise ValueError(f"{key} is {value!r}; there are {', '.join(WEIGHT_BYTES)}")
 
 
 @dataclass(frozen=True, slots=True)
