@@ -36,11 +36,12 @@ def measure(job: dict[str, Any], note: Note) -> Result:
     kind: str = job["kind"]
     if kind == "product":  # No record's: an estimate asks for it.
         import_mlx()
+        from elmcfg.speed import matmul_flops_per_second
         from elmcfg.training.loop import compute_dtype
         from elmcfg.training.settings import TrainingSettings
-        from elmcfg.training.utilisation import matmul_flops_per_second
 
-        return {"flops_per_second": matmul_flops_per_second(compute_dtype(TrainingSettings()))}
+        dtype = compute_dtype(TrainingSettings())
+        return {"flops_per_second": matmul_flops_per_second(dtype=dtype)}
     config = Config.model_validate(job["config"])
     if kind == "costs":
         return cost(config).values()

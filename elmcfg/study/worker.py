@@ -14,11 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
 from elmcfg import __version__
-from elmcfg.backend import BackendError, import_mlx
+from elmcfg.backend import BackendError, import_mlx, version_of
 from elmcfg.children import Channel, Ended, Limits, Process, jobs, open_channel
 
 COMMAND = (sys.executable, "-m", "elmcfg.study.worker")
@@ -131,10 +130,8 @@ def make_record(
 @functools.cache
 def versions() -> dict[str, str | None]:
     """What did it."""
-    mlx = None
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        mlx = metadata.version("mlx")
-    return {"elmcfg": __version__, "mlx": mlx, "python": platform.python_version()}
+    python = platform.python_version()
+    return {"elmcfg": __version__, "mlx": version_of("mlx"), "python": python}
 
 
 def main() -> None:
