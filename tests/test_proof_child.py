@@ -24,6 +24,7 @@ from elmcfg.proof import (
     Plan,
     Report,
     Step,
+    fleet,
     prove_all,
 )
 
@@ -265,6 +266,34 @@ def test_many_are_proven_in_order() -> None:
         assert isinstance(outcome, Report)
         assert outcome.passed
         assert outcome.counted == cost(config).parameters.total
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "shapes_only", "expected"),
+    [
+        ("auto", True, False, 1),
+        ("gpu", False, False, 1),
+        ("auto", True, True, 4),
+        ("auto", False, False, 4),
+        ("cpu", True, False, 4),
+    ],
+)
+def test_one_at_a_time_computes_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, gpu: bool, shapes_only: bool, expected: int
+) -> None:
+    monkeypatch.setattr(fleet, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(fleet, "cores", lambda: 4)
+    monkeypatch.setattr(fleet, "free_on_host", lambda: None)
+    options = Options(device=device, shapes_only=shapes_only)
+    assert fleet._children([TINY] * 5, options) == expected
+
+
+def test_a_child_that_was_stopped_starts_no_process() -> None:
+    with Child() as child:
+        child.stop()
+        report = child.prove(TINY, Options())
+        assert child._process is None
+    assert by_name(report)["parameters"].detail == "it was stopped (last step: starting the process)"
 
 
 def test_one_that_cannot_be_proven_does_not_stop_the_others() -> None:
