@@ -133,6 +133,7 @@ def _training(config: Config, job: dict[str, Any], note: Note) -> Result:
         by_content,
         train,
     )
+    from elmcfg.training.corpora import OWN
 
     corpus = CorpusSpec(**job["corpus"])
 
@@ -142,10 +143,12 @@ def _training(config: Config, job: dict[str, Any], note: Note) -> Result:
 
     note("reading the corpus")
     if by_content(corpus) != job["content"]:
+        package = OWN.get(corpus.source)
+        alike = "" if package is None else f"install the same {package} on every machine, or "
         raise CorpusError(
             f"corpus {corpus.source}: the text or its tokenizer is not what the study began with, "
-            "and other runs were trained on that; go on with --resume, which trains all of them on "
-            "the text as it is now"
+            f"and other runs were trained on that; {alike}go on with --resume, which trains all of "
+            "them on the text as it is now"
         )
     return train(
         config,

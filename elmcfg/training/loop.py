@@ -21,7 +21,7 @@ from elmcfg.speed import matmul_flops_per_second
 from elmcfg.training import checkpoints
 from elmcfg.training.batches import training_batch, validation_batches
 from elmcfg.training.checkpoints import Standing
-from elmcfg.training.errors import CorpusError, TrainingError
+from elmcfg.training.errors import CorpusError, TokenizerError, TrainingError
 from elmcfg.training.initialisation import initialise
 from elmcfg.training.optimisation import Trainer
 from elmcfg.training.results import Progress, TrainingResult
@@ -196,7 +196,8 @@ def require_fit(config: Config, settings: TrainingSettings, corpus: Corpus, seed
     """Refuse what cannot be trained together.
 
     Raises:
-        CorpusError: If the text is too short for one sequence, or has tokens the model lacks.
+        CorpusError: If the text is too short for one sequence.
+        TokenizerError: If it has tokens that the model lacks.
         TrainingError: If the sequences are longer than the model's context, or the seed is
             negative.
     """
@@ -209,7 +210,7 @@ def require_fit(config: Config, settings: TrainingSettings, corpus: Corpus, seed
                 f"seq_len is {length:,}, but the model's {key} is {getattr(config, key):,}"
             )
     if corpus.vocabulary > config.vocab_size:
-        raise CorpusError(
+        raise TokenizerError(
             f"tokenizer {facts.tokenizer}: has {corpus.vocabulary:,} tokens, but the model's "
             f"vocab_size is {config.vocab_size:,}"
         )
