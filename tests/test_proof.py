@@ -208,6 +208,17 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     assert detail(first, "forward") == detail(again, "forward") != detail(other, "forward")
 
 
+def test_every_seed_that_is_taken_can_be_proven() -> None:
+    report = prove(small(), seed=2**64 - 1)
+    assert report.passed, report.checks
+
+
+def test_a_proof_in_which_nothing_ran_has_not_passed() -> None:
+    report = prove(small(), dtype="bfloat16", check="gradient")
+    assert set(statuses(report).values()) == {"skipped"}
+    assert not report.passed
+
+
 def test_values_are_frozen() -> None:
     report = prove(small(), shapes_only=True)
     with pytest.raises(dataclasses.FrozenInstanceError):

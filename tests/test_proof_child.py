@@ -27,6 +27,7 @@ from elmcfg.proof import (
     fleet,
     prove_all,
 )
+from elmcfg.proof.child import _Watch
 
 ROOT = Path(__file__).parent.parent
 TINY = load("tiny")
@@ -109,6 +110,16 @@ def test_a_death_is_a_failed_check(action: str, said: str) -> None:
         assert report.estimated_memory_bytes > 0
         # The next one gets a new process.
         assert child.prove(TINY, Options(shapes_only=True)).passed
+
+
+def test_what_did_not_fit_is_still_told_so_after_a_death() -> None:
+    plan = Plan("auto", "float32", "", {"gradient": "needs about 9 GiB"}, 0, None)
+    watch = _Watch(TINY, Options(), plan, None, lambda _: None)
+    watch.running = "quantization"
+    checks = by_name(watch.cut_short("it died"))
+    assert checks["quantization"].detail.startswith("it died")
+    assert checks["save-load"].detail == "not reached: quantization failed"
+    assert checks["gradient"].detail == "needs about 9 GiB"
 
 
 def test_a_hang_ends_at_the_timeout() -> None:

@@ -19,7 +19,7 @@ from elmcfg.costs import cost
 from elmcfg.linter import load
 from elmcfg.render import machine
 from elmcfg.search.space import shipped_spaces
-from elmcfg.study.estimate import estimate
+from elmcfg.study.estimate import estimate, flops
 from elmcfg.study.folder import prepare
 from elmcfg.study.jobs import Job, jobs
 from elmcfg.study.local import Local
@@ -160,6 +160,14 @@ def test_longer_trainings_are_estimated_longer() -> None:
     done = [(short, {"status": "done", "seconds": 10.0})]
     left = estimate([long, long], done, Engine(kind="dask", scheduler="tcp://away:1"), 2)
     assert left.least == left.most == pytest.approx(30.0)
+
+
+def test_a_speed_is_estimated_by_the_prompt_that_is_read() -> None:
+    how: dict[str, Any] = {"decode_tokens": 32, "runs": 3}
+    # 256 tokens, where the context has room for them and for what is decoded: tiny's is 256.
+    for name, length in (("openelm-270m", 256), ("tiny", 224)):
+        default, said = (job("speed", name, seq_len=n, **how) for n in (None, length))
+        assert flops(default) == flops(said) > flops(job("speed", name, seq_len=128, **how))
 
 
 @pytest.mark.parametrize(

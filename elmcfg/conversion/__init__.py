@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elmcfg.conversion.weights import ConversionError, Weights
+from elmcfg.formats import safetensors
 from elmcfg.formats.folder import FolderError
 from elmcfg.formats.safetensors import SHARD_BYTES, CheckpointError
 
@@ -39,9 +40,8 @@ CoreNet's trainer; a variant file."""
 TEXTS = ("corenet", "elmcfg")
 """The forms that are a config alone, without weights."""
 
-_DTYPES = ("float32", "float16", "bfloat16")
 _QUANTIZED = "q8_0"
-DTYPES = (*_DTYPES, _QUANTIZED)
+DTYPES = (*safetensors.DTYPES.values(), _QUANTIZED)
 """Types of the weights; the last one is GGUF's alone."""
 
 
@@ -146,7 +146,7 @@ def _weights(config: Config, checkpoint: Path | None, options: Options) -> tuple
     from elmcfg.conversion import weights
     from elmcfg.conversion.slicing import cut_weights
 
-    asked = options.dtype if options.dtype in _DTYPES else None
+    asked = options.dtype if options.dtype in safetensors.DTYPES.values() else None
     if checkpoint is None and options.cut is not None:
         raise ConversionError("there are no weights to cut: name a model folder or a checkpoint")
     if checkpoint is None:

@@ -21,13 +21,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from elmcfg.costs import DTYPE_BYTES
+
 Loc = tuple[str | int, ...]
 
 _MARKS = ("per_layer_config", "num_key_value_heads_per_layer", "block_configs")
 # Whether queries and keys are normalised, of the families that are read.
 _QK_NORM = {"llama": False, "mistral": False, "deci": False, "nemotron-nas": False, "qwen3": True}
 _NAS_MULTIPLE = 256
-_DTYPES = ("float32", "float16", "bfloat16")
 # Where our keys stand in their files; what differs by layer is found by :func:`place`.
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "num_transformer_layers": ("num_hidden_layers",),
@@ -99,7 +100,7 @@ def values(data: Mapping[str, Any]) -> dict[str, Any]:
         "rope_freq_constant": _rope_base(data),
         "bos_token_id": _one(data.get("bos_token_id")),
         "eos_token_id": _one(data.get("eos_token_id")),
-        "torch_dtype": dtype if dtype in _DTYPES else None,
+        "torch_dtype": dtype if dtype in tuple(DTYPE_BYTES) else None,
     }
     return {
         "name": name,

@@ -9,7 +9,8 @@ from typing import Any
 from elmcfg.backend import has_gpu
 from elmcfg.children import Crew
 from elmcfg.cores import cores
-from elmcfg.study.worker import Record, Worker
+from elmcfg.study.journal import Record
+from elmcfg.study.worker import Worker
 
 Note = Callable[[str, str], None]
 """Called with a job's key and what begins there."""

@@ -1,15 +1,17 @@
-"""What each kind of job does, in whichever process; only ``costs`` does without MLX."""
+"""What each kind of job does, in a process of its own that imports MLX.
+
+Costs are not among them: :mod:`elmcfg.study.running` takes them from the variants.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from elmcfg.backend import import_mlx
 from elmcfg.config import Config
-from elmcfg.costs import cost
 
 SPEED_TOKENS = 256
 """Of a prompt whose reading is timed, where the context is not shorter."""
@@ -43,8 +45,6 @@ def measure(job: dict[str, Any], note: Note) -> Result:
         dtype = compute_dtype(TrainingSettings())
         return {"flops_per_second": matmul_flops_per_second(dtype=dtype)}
     config = Config.model_validate(job["config"])
-    if kind == "costs":
-        return cost(config).values()
     does = {"proof": _proof, "speed": _speed, "training": _training}[kind]
     return does(config, job, note)
 
@@ -72,10 +72,18 @@ def _proof(config: Config, job: dict[str, Any], note: Note) -> Result:
         elif isinstance(event, Step):
             note(f"{running}: {event.text}" if running else event.text)
 
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()
-    }
-    return run(config, Options(**values), tell).values()
+    return run(config, Options.of(job["settings"]), tell).values()
+
+
+def prompt_tokens(config: Config, settings: Mapping[str, Any]) -> int:
+    """How many tokens the prompt has whose reading is timed.
+
+    Args:
+        config: The model.
+        settings: Of :class:`elmcfg.study.plan.Speed`, as plain values.
+    """
+    room = config.max_context_length - int(settings["decode_tokens"])
+    return int(settings["seq_len"] or max(1, min(SPEED_TOKENS, room)))
 
 
 def _speed(config: Config, job: dict[str, Any], note: Note) -> Result:
@@ -87,7 +95,7 @@ def _speed(config: Config, job: dict[str, Any], note: Note) -> Result:
 
     how = job["settings"]
     more = how["decode_tokens"]
-    length = how["seq_len"] or max(1, min(SPEED_TOKENS, config.max_context_length - more))
+    length = prompt_tokens(config, how)
     if length + more > config.max_context_length:
         raise ValueError(
             f"seq_len {length} and decode_tokens {more} are beyond max_context_length "
