@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from elmcfg.backend import import_mlx
+from elmcfg.backend import import_mlx, on_gpu
 from elmcfg.config import Config
 
 mx: Any = import_mlx()
@@ -135,4 +135,4 @@ def test_caches_of_mlx_lm(monkeypatch: Patch, make: str) -> None:
 
 def test_on_the_cpu_nothing_is_compiled() -> None:
     with mx.stream(mx.cpu):
-        assert not transformer.on_gpu()
+        assert not on_gpu()

@@ -232,7 +232,7 @@ def test_what_the_child_started_ends_with_it() -> None:
         child.start()
         assert child._process is not None
         group = child._process.pid
-        timer = threading.Timer(3, child.kill)
+        timer = threading.Timer(3, child.stop)
         timer.start()
         child.prove(TINY, Options())
         timer.join()
@@ -304,7 +304,9 @@ def test_a_child_that_was_stopped_starts_no_process() -> None:
         child.stop()
         report = child.prove(TINY, Options())
         assert child._process is None
-    assert by_name(report)["parameters"].detail == "it was stopped (last step: starting the process)"
+    assert (
+        by_name(report)["parameters"].detail == "it was stopped (last step: starting the process)"
+    )
 
 
 def test_one_that_cannot_be_proven_does_not_stop_the_others() -> None:

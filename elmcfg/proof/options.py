@@ -60,7 +60,10 @@ class Options:
         Raises:
             ValueError: As the class does.
         """
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**given)
 
     def length(self, config: Config) -> int:
         """Tokens per sequence for this config.

@@ -56,7 +56,9 @@ def check(subject: Subject) -> str:
             worst[bits] = max(worst[bits], error)
     errors = ", ".join(f"{bits} bits off by {error:.1%}" for bits, error in worst.items())
     named = [
-        f"group {group} leaves out {some(names, _SHOWN, ', ')}" for group, names in skipped.items() if names
+        f"group {group} leaves out {some(names, _SHOWN, ', ')}"
+        for group, names in skipped.items()
+        if names
     ]
     return "; ".join([errors, *(named or ["all matrices, groups of 32, 64 and 128"])])
 
