@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,6 +213,22 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
 
 def test_every_seed_that_is_taken_can_be_proven() -> None:
     report = prove(small(), seed=2**64 - 1)
+    assert report.passed, report.checks
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_many_proofs_in_one_process_leave_no_threads_behind() -> None:
+    tasks = Path("/proc/self/task")
+    prove(small(), check="dtypes")
+    before = len(list(tasks.iterdir()))
+    for _ in range(3):
+        prove(small(), check="dtypes")
+    assert len(list(tasks.iterdir())) == before
+
+
+def test_a_proof_runs_in_any_thread() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        report = pool.submit(prove, small()).result()
     assert report.passed, report.checks
 
 
