@@ -181,6 +181,11 @@ def test_a_speed_is_estimated_by_the_prompt_that_is_read() -> None:
         ("name: small", "seeds: [0, -1]", "plan.yaml:1:12: seeds.1: must be"),
         ("name: small", "engine: {timeout: soon}", "plan.yaml:1:19: engine.timeout: 'soon'"),
         ("name: small", "engine: {kind: dask}", "dask needs a scheduler"),
+        (
+            "name: small",
+            "engine: {scheduler: tcp://a:1}",
+            "engine: a scheduler is dask's; say kind",
+        ),
         ("name: small", "match: {cost: size}", "plan.yaml:1:15: match.cost: unknown cost 'size'"),
         ("name: small", "training: {warmup_steps: 900}", "warmup_steps must be less than steps"),
         ("name: small", "{", "plan.yaml:"),

@@ -223,6 +223,10 @@ class Engine(_Part):
             raise PydanticCustomError(
                 "scheduler", "dask needs a scheduler, such as tcp://10.0.0.1:8786"
             )
+        if self.scheduler is not None and "kind" not in self.model_fields_set:
+            raise PydanticCustomError(
+                "scheduler", "a scheduler is dask's; say kind: dask, or kind: local to leave it out"
+            )
         return self
 
 
