@@ -39,7 +39,7 @@ from elmcfg.costs import cost  # noqa: E402
 from elmcfg.linter import load  # noqa: E402
 from elmcfg.model.layers import Embedding  # noqa: E402
 from elmcfg.proof import prove  # noqa: E402
-from elmcfg.proof.speed import copy_bandwidth, matmul_speed  # noqa: E402
+from elmcfg.speed import copy_bandwidth, matmul_flops_per_second  # noqa: E402
 
 MAX_SECONDS = 10.0
 NOT_COUNTED = ("shapes", "dtypes", "quantization")
@@ -90,7 +90,7 @@ def pass_lengths() -> list[int]:
 def limit(config: str) -> float:
     """Seconds that the passes take at the least; see the module's docstring."""
     parameters = cost(load(config)).parameters.total
-    speed, bandwidth = matmul_speed(2048), copy_bandwidth()
+    speed, bandwidth = matmul_flops_per_second(2048), copy_bandwidth()
     lengths = pass_lengths()
     seconds = sum(
         max(2 * parameters * tokens / speed, 4 * parameters / bandwidth) for tokens in lengths

@@ -40,16 +40,15 @@ mx: Any = importlib.import_module("elmcfg.backend").import_mlx()
 optim: Any = importlib.import_module("mlx.optimizers")
 tree_flatten: Any = importlib.import_module("mlx.utils").tree_flatten
 
+from elmcfg.backend import on_gpu  # noqa: E402
 from elmcfg.config import Config, resolve  # noqa: E402
 from elmcfg.model import as_dtype, build  # noqa: E402
+from elmcfg.speed import matmul_flops_per_second  # noqa: E402
 from elmcfg.training import CorpusSpec, TrainingSettings, read_corpus, train  # noqa: E402
 from elmcfg.training.batches import training_batch  # noqa: E402
 from elmcfg.training.initialisation import initialise  # noqa: E402
 from elmcfg.training.optimisation import Trainer, learning_rates  # noqa: E402
-from elmcfg.training.utilisation import (  # noqa: E402
-    matmul_flops_per_second,
-    model_flops_utilisation,
-)
+from elmcfg.training.utilisation import model_flops_utilisation  # noqa: E402
 
 GOAL = 0.97
 CONFIG = Config(
@@ -176,7 +175,7 @@ def in_turns(
 
 
 def main() -> int:
-    gpu = mx.default_device() == mx.gpu
+    gpu = on_gpu()
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=6, help="measured rounds of each")
     parser.add_argument("--steps", type=int, default=20 if gpu else 2, help="steps in a round")
@@ -196,7 +195,7 @@ def main() -> int:
     )
     tokens = arguments.batch * arguments.seq_len
     device = mx.device_info(mx.default_device()).get("device_name", "CPU")
-    peak = matmul_flops_per_second(dtype)
+    peak = matmul_flops_per_second(dtype=dtype)
     print(
         f"{device}, MLX {version('mlx')}, {dtype}: one large matrix product "
         f"{peak / 1e12:.2f} TFLOP/s"

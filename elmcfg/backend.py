@@ -20,7 +20,7 @@ OpenBLAS's threads wait for each other by spinning. Where other programs keep th
 costs more than it gains, several times over: set ``OPENBLAS_NUM_THREADS=1`` there.
 
 This module imports the standard library only; it is the one place that imports MLX on behalf of
-the packages :mod:`elmcfg.model` and :mod:`elmcfg.proof`.
+the rooms that compute with it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from pathlib import Path
 from types import ModuleType
 
 OPENBLAS_VARIABLE = "ELMCFG_OPENBLAS"
+
+_BACKENDS = ("mlx-metal", "mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-cuda")
 
 
 class BackendError(Exception):
@@ -86,6 +88,32 @@ def import_mlx() -> ModuleType:
         return importlib.import_module("mlx.core")
     except ImportError as error:
         raise MissingBackendError(_what_to_install(error)) from error
+
+
+def on_gpu() -> bool:
+    """Whether MLX now computes on a GPU: on its default device, which ``mx.stream`` changes."""
+    mx = import_mlx()
+    return bool(mx.default_device().type == mx.gpu)
+
+
+def version_of(distribution: str) -> str | None:
+    """The version of a distribution package; None where it is not installed."""
+    from importlib import metadata  # which takes longer to import than all of this
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def backends() -> dict[str, str]:
+    """The distributions that carry a backend of MLX here, one as a rule, with their versions."""
+    return {name: version for name in _BACKENDS if (version := version_of(name)) is not None}
+
+
+def has_gpu() -> bool:
+    """Whether MLX here has a backend for a GPU; told without loading it."""
+    return any(name != "mlx-cpu" for name in backends())
 
 
 @functools.cache

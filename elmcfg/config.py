@@ -38,6 +38,9 @@ _OPENELM = "apple/OpenELM config.json"
 _CORENET = "apple/corenet general_gpt.py"
 _PAPER = "arXiv 2404.14619"
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""The dtypes that weights can have; :data:`elmcfg.costs.DTYPE_BYTES` has their bytes."""
+
 MAX_LAYERS = 100_000
 MAX_SIZE = 2**30
 MAX_MULTIPLIER = 1_000.0
@@ -300,7 +303,7 @@ class Config(BaseModel):
     eos_token_id: TokenId | None = _described(
         "EOS token", "Token that ends a text.", source=_OPENELM, default=2, examples=[2]
     )
-    torch_dtype: Literal["float32", "bfloat16", "float16"] = _described(
+    torch_dtype: Dtype = _described(
         "Checkpoint dtype",
         "Type of the weights in the checkpoint.",
         source=_OPENELM,

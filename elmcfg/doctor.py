@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from importlib import metadata
 
-from elmcfg.backend import BackendError, import_mlx, load_blas
+from elmcfg.backend import (
+    BackendError,
+    backends,
+    import_mlx,
+    load_blas,
+    on_gpu,
+    version_of,
+)
 from elmcfg.proof.device import choose_device, describe
 from elmcfg.proof.free_memory import free_on_device
-from elmcfg.proof.speed import copy_bandwidth, matmul_speed
+from elmcfg.speed import copy_bandwidth, matmul_flops_per_second
 
 SLOW_MATMUL = 20e9
 """FLOP/s of float32 below which a CPU's BLAS is taken for MLX's own slow one (4 to 7 GFLOP/s)."""
-
-_BACKENDS = ("mlx-metal", "mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-cuda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +58,28 @@ class Health:
 def examine() -> Health:
     """Look at this machine; takes about a second."""
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    found = [(name, version) for name in _BACKENDS if (version := _version(name))]
-    backend = f"{found[0][0]} {found[0][1]}" if found else None
-    mlx_lm = _version("mlx-lm")
+    backend = next((f"{name} {version}" for name, version in backends().items()), None)
+    mlx, mlx_lm = version_of("mlx"), version_of("mlx-lm")
     advice = (
         [] if mlx_lm else ["with mlx-lm, proofs also compare with its model: pip install mlx-lm"]
     )
     try:
-        mx = import_mlx()
+        import_mlx()
     except BackendError as error:
         return Health(
-            system, _version("mlx"), backend, None, None, None, None, None, mlx_lm,
+            system, mlx, backend, None, None, None, None, None, mlx_lm,
             (str(error), *advice), usable=False,
         )  # fmt: skip
     device = choose_device("auto")
-    on_cpu = device.type == mx.cpu
-    speed = matmul_speed(512 if on_cpu else 4096)
+    on_cpu = not on_gpu()
+    # Smaller than elsewhere: MLX's own BLAS takes half a second for one of 1,024.
+    speed = matmul_flops_per_second(512 if on_cpu else 4096)
     blas = load_blas()
     if on_cpu and speed < SLOW_MATMUL and blas.name is None:
         advice.insert(0, _slow(blas.reason))
     return Health(
         system=system,
-        mlx=_version("mlx"),
+        mlx=mlx,
         backend=backend,
         device=describe(device),
         free_bytes=free_on_device(device),
@@ -93,10 +97,3 @@ def _slow(reason: str) -> str:
         f"matrix products are slow: MLX uses its own BLAS ({reason}); an OpenBLAS makes them 20 "
         "times faster: pip install 'elmcfg[cpu]', and leave ELMCFG_OPENBLAS unset"
     )
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None

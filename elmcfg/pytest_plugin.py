@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     found: set[Path] = set()
     for pattern in config.getini("elmcfg_configs"):
         try:
-            matching = set(config.rootpath.glob(pattern))
+            matching = {path for path in config.rootpath.glob(pattern) if path.is_file()}
         except (NotImplementedError, ValueError) as error:  # an absolute or an empty pattern
             raise pytest.UsageError(f"elmcfg_configs: {pattern!r}: {error}") from error
         if not matching:

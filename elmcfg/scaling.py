@@ -149,7 +149,9 @@ def rescaled(
     return checked({**values, "schedule": options})
 
 
-def select_layers(config: Config, layers: Sequence[int]) -> Config:
+def select_layers(
+    config: Config, layers: Sequence[int], keys: Mapping[str, Any] | None = None
+) -> Config:
     """Some layers of a model, in the given order, as CoreNet's layer-pruned models are made.
 
     The lists come from the full schedule and then a selection is taken (apple/corenet,
@@ -158,9 +160,11 @@ def select_layers(config: Config, layers: Sequence[int]) -> Config:
     Args:
         config: The full model.
         layers: Indices of the layers to keep, from 0.
+        keys: Keys that are to be other than the full model's.
 
     Raises:
-        ValueError: If there are none, or one is not in the model.
+        ValueError: If there are no layers, or one is not in the model.
+        InvalidConfigError: If that makes no valid config; carries every reason.
     """
     n = config.num_transformer_layers
     outside = [i for i in layers if not 0 <= i < n]
@@ -174,4 +178,4 @@ def select_layers(config: Config, layers: Sequence[int]) -> Config:
         values["qkv_multipliers"] = [multipliers[i] for i in layers]
     for key in ("num_query_heads", "num_kv_heads", "ffn_multipliers"):
         values[key] = [values[key][i] for i in layers]
-    return checked(values | {"num_transformer_layers": len(layers)})
+    return checked(values | {"num_transformer_layers": len(layers)} | dict(keys or {}))

@@ -287,3 +287,20 @@ def test_float32_is_float32_unless_the_user_says_otherwise(
         monkeypatch.setenv("MLX_ENABLE_TF32", given)
     backend.import_mlx()
     assert os.environ["MLX_ENABLE_TF32"] == expected
+
+
+@pytest.mark.parametrize(
+    ("installed", "gpu"),
+    [("mlx-cpu", False), ("mlx-metal", True), ("mlx-cuda-13", True), (None, False)],
+)
+def test_a_backend_for_a_gpu_is_told_without_loading_mlx(
+    monkeypatch: pytest.MonkeyPatch, installed: str | None, gpu: bool
+) -> None:
+    there = {installed: "0.30.4"}
+    monkeypatch.setattr(backend, "version_of", there.get)
+    assert backend.backends() == ({} if installed is None else there)
+    assert backend.has_gpu() is gpu
+
+
+def test_unknown_packages_have_no_version() -> None:
+    assert backend.version_of("no-such-package-anywhere") is None

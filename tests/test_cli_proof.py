@@ -46,6 +46,12 @@ def test_wrong_calls(run: Run, flags: list[str], message: str) -> None:
     assert message in done.err
 
 
+def test_a_proof_in_which_no_check_ran(run: Run) -> None:
+    done = run("build-and-run", "tiny", "--check", "gradient", "--dtype", "bfloat16")
+    assert done.code == 1
+    assert "not proven, no check ran: 845,184 parameters" in done.out
+
+
 def test_no_config(run: Run) -> None:
     done = run("build-and-run")
     assert done.code == 2

@@ -246,6 +246,7 @@ def test_the_same_call_gives_the_same_file(run: Run) -> None:
         (("--select-layers", "1"), "give --from CONFIG"),
         (("--from", "tiny", "--select-layers", "4"), "its layers are 0 to 3"),
         (("--from", "tiny", "--select-layers", "x"), "'x' is not a whole number"),
+        (("--from", "tiny", "--select-layers", "0", "--head-dim", "33"), "--head-dim: "),
         (("--from", "nope"), "no such file"),
         (("--max-training-flops", "2e18"), "needs --training-tokens"),
         (("--max-params", "1M", "--plot", "a.svg"), "--plot draws a front"),

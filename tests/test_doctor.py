@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from elmcfg import doctor
-
 ROOT = Path(__file__).parent.parent
 
 DOCTOR = """
@@ -82,7 +80,3 @@ def test_a_blas_that_is_not_there() -> None:
     done = run(ELMCFG_OPENBLAS="/nowhere.so")
     assert done.returncode == 1
     assert "to do: ELMCFG_OPENBLAS=/nowhere.so: no such file" in done.stdout
-
-
-def test_unknown_packages_have_no_version() -> None:
-    assert doctor._version("no-such-package-anywhere") is None

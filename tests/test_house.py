@@ -99,6 +99,7 @@ MAY_IMPORT = {
     },
     "strategies": {"config", "schedule"},
     "backend": set(),
+    "speed": {"backend"},
     "model": {"backend", "costs", "geometry"},
     "proof": {
         "backend",
@@ -110,11 +111,12 @@ MAY_IMPORT = {
         "formats",
         "geometry",
         "model",
+        "speed",
         "units",
     },
-    "training": {"backend", "config", "costs", "document", "model", "units"},
-    "children": {"units"},
-    "doctor": {"backend", "proof"},
+    "training": {"backend", "config", "costs", "document", "model", "speed", "units"},
+    "children": {"cores", "units"},
+    "doctor": {"backend", "proof", "speed"},
     "study": {
         "backend",
         "children",
@@ -133,6 +135,7 @@ MAY_IMPORT = {
         "scaling",
         "search",
         "sources",
+        "speed",
         "training",
         "units",
     },
@@ -148,7 +151,7 @@ MAY_IMPORT = {
         "units",
     },
 }
-MLX_ROOMS = {"backend", "model", "proof", "training"}
+MLX_ROOMS = {"backend", "model", "proof", "speed", "training"}
 
 
 def modules() -> list[Path]:

@@ -20,6 +20,7 @@ mx = import_mlx()
 from mlx.utils import tree_flatten  # noqa: E402
 
 from elmcfg.model import KVCache, Model, build, make_cache  # noqa: E402
+from elmcfg.model.quantized import quantized_attention  # noqa: E402
 
 mlx_lm_cache = importlib.import_module("mlx_lm.models.cache")
 mlx_lm_openelm = importlib.import_module("mlx_lm.models.openelm")
@@ -258,6 +259,23 @@ def test_quantized_caches_give_what_mlx_lm_gives(bits: int) -> None:
     for seed, length in enumerate((6, 1, 3)):
         tokens = mx.array(random_tokens(config, 2, length, seed))
         assert_close(model(tokens, caches[0]), theirs(tokens, caches[1]), 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (4, 5, 7), (1, 5, 7), (2, 1, 5, 7), (2, 4, 5, 7)])
+def test_masks_of_every_rank_over_a_quantized_cache(shape: tuple[int, ...]) -> None:
+    draw = np.random.default_rng(len(shape))
+    queries = mx.array(draw.normal(size=(2, 4, 5, 32)).astype(np.float32))
+    keys, values = (
+        mx.quantize(mx.array(draw.normal(size=(2, 2, 7, 32)).astype(np.float32)), 32, 8)
+        for _ in range(2)
+    )
+    mask = draw.random(shape) < 0.5
+    mask[..., 0] = True  # Something must be looked at.
+    how = {"scale": 32**-0.5, "mask": mx.array(mask)}
+    plain = [mx.dequantize(*packed, 32, 8) for packed in (keys, values)]
+    expected = mx.fast.scaled_dot_product_attention(queries, *plain, **how)
+    found = quantized_attention(queries, keys, values, group_size=32, bits=8, **how)
+    assert_close(found, expected, 1e-5)
 
 
 def test_mlx_lm_generates_the_greedy_continuation() -> None:

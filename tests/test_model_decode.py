@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from elmcfg.backend import import_mlx
+from elmcfg.backend import import_mlx, on_gpu
 from elmcfg.config import Config
 
 mx: Any = import_mlx()
@@ -50,7 +50,7 @@ def decoded(model: Model, patch: Patch, compiled: bool, new_cache: Any = make_ca
         return pieces(layers)
 
     pieces = decode._pieces
-    patch.setattr(transformer, "worth_compiling", lambda: compiled)
+    patch.setattr(transformer, "on_gpu", lambda: compiled)
     patch.setattr(decode, "_pieces", watched)
     tokens = mx.array([[3, 1, 4, 1, 5, 9, 2], [2, 7, 1, 8, 2, 8, 1]])
     caches = new_cache(model)
@@ -135,4 +135,4 @@ def test_caches_of_mlx_lm(monkeypatch: Patch, make: str) -> None:
 
 def test_on_the_cpu_nothing_is_compiled() -> None:
     with mx.stream(mx.cpu):
-        assert not decode.worth_compiling()
+        assert not on_gpu()

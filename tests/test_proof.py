@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +209,33 @@ def test_progress_is_told_of_each_check() -> None:
 def test_the_same_seed_gives_the_same_numbers() -> None:
     first, again, other = (prove(small(), seed=seed) for seed in (1, 1, 2))
     assert detail(first, "forward") == detail(again, "forward") != detail(other, "forward")
+
+
+def test_every_seed_that_is_taken_can_be_proven() -> None:
+    report = prove(small(), seed=2**64 - 1)
+    assert report.passed, report.checks
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_many_proofs_in_one_process_leave_no_threads_behind() -> None:
+    tasks = Path("/proc/self/task")
+    prove(small(), check="dtypes")
+    before = len(list(tasks.iterdir()))
+    for _ in range(3):
+        prove(small(), check="dtypes")
+    assert len(list(tasks.iterdir())) == before
+
+
+def test_a_proof_runs_in_any_thread() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        report = pool.submit(prove, small()).result()
+    assert report.passed, report.checks
+
+
+def test_a_proof_in_which_nothing_ran_has_not_passed() -> None:
+    report = prove(small(), dtype="bfloat16", check="gradient")
+    assert set(statuses(report).values()) == {"skipped"}
+    assert not report.passed
 
 
 def test_values_are_frozen() -> None:

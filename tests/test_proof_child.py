@@ -24,8 +24,10 @@ from elmcfg.proof import (
     Plan,
     Report,
     Step,
+    fleet,
     prove_all,
 )
+from elmcfg.proof.child import _Watch
 
 ROOT = Path(__file__).parent.parent
 TINY = load("tiny")
@@ -108,6 +110,16 @@ def test_a_death_is_a_failed_check(action: str, said: str) -> None:
         assert report.estimated_memory_bytes > 0
         # The next one gets a new process.
         assert child.prove(TINY, Options(shapes_only=True)).passed
+
+
+def test_what_did_not_fit_is_still_told_so_after_a_death() -> None:
+    plan = Plan("auto", "float32", "", {"gradient": "needs about 9 GiB"}, 0, None)
+    watch = _Watch(TINY, Options(), plan, None, lambda _: None)
+    watch.running = "quantization"
+    checks = by_name(watch.cut_short("it died"))
+    assert checks["quantization"].detail.startswith("it died")
+    assert checks["save-load"].detail == "not reached: quantization failed"
+    assert checks["gradient"].detail == "needs about 9 GiB"
 
 
 def test_a_hang_ends_at_the_timeout() -> None:
@@ -220,7 +232,7 @@ def test_what_the_child_started_ends_with_it() -> None:
         child.start()
         assert child._process is not None
         group = child._process.pid
-        timer = threading.Timer(3, child.kill)
+        timer = threading.Timer(3, child.stop)
         timer.start()
         child.prove(TINY, Options())
         timer.join()
@@ -265,6 +277,36 @@ def test_many_are_proven_in_order() -> None:
         assert isinstance(outcome, Report)
         assert outcome.passed
         assert outcome.counted == cost(config).parameters.total
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "shapes_only", "expected"),
+    [
+        ("auto", True, False, 1),
+        ("gpu", False, False, 1),
+        ("auto", True, True, 4),
+        ("auto", False, False, 4),
+        ("cpu", True, False, 4),
+    ],
+)
+def test_one_at_a_time_computes_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, gpu: bool, shapes_only: bool, expected: int
+) -> None:
+    monkeypatch.setattr(fleet, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(fleet, "cores", lambda: 4)
+    monkeypatch.setattr(fleet, "free_on_host", lambda: None)
+    options = Options(device=device, shapes_only=shapes_only)
+    assert fleet._children([TINY] * 5, options) == expected
+
+
+def test_a_child_that_was_stopped_starts_no_process() -> None:
+    with Child() as child:
+        child.stop()
+        report = child.prove(TINY, Options())
+        assert child._process is None
+    assert (
+        by_name(report)["parameters"].detail == "it was stopped (last step: starting the process)"
+    )
 
 
 def test_one_that_cannot_be_proven_does_not_stop_the_others() -> None:

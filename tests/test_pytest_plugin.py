@@ -53,6 +53,7 @@ def test_the_settings_of_validate_count(repository: Path) -> None:
     ("pattern", "message"),
     [
         ("confgs/*.yaml", "no file matches 'confgs/*.yaml'"),
+        ("configs", "no file matches 'configs'"),
         ("/configs/*.yaml", "'/configs/*.yaml': "),
         ("", "'': "),
     ],

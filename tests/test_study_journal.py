@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import random
@@ -144,3 +146,16 @@ def test_a_claim_is_of_one_run_and_ends_with_it(tmp_path: Path) -> None:
     other.communicate()
     assert mine.take("ab" * 16)
     mine.close()
+
+
+def test_a_disk_without_locks_is_said_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    claims = Claims(tmp_path / "claims")
+    with pytest.raises(OSError, match="claims: cannot be locked: No locks available; keep"):
+        claims.take("ab" * 16)
+    claims.close()

@@ -1,6 +1,7 @@
 """Work in a process of its own, which nothing that happens there can end.
 
     process.py   the parent's side: start, talk, listen, keep to limits, kill the whole group
+    crew.py      threads that each have a process do jobs
     channel.py   the child's side: messages up, jobs down, and an end when the parent has gone
 
 A job is one JSON object on a line down, its messages are JSON objects on lines up. What a job and
@@ -10,6 +11,7 @@ This room never imports MLX.
 """
 
 from elmcfg.children.channel import Channel, jobs, open_channel
+from elmcfg.children.crew import Crew
 from elmcfg.children.process import Ended, Limits, Process
 
-__all__ = ["Channel", "Ended", "Limits", "Process", "jobs", "open_channel"]
+__all__ = ["Channel", "Crew", "Ended", "Limits", "Process", "jobs", "open_channel"]

@@ -14,6 +14,7 @@ import selectors
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,9 +96,16 @@ class Process:
         self._command = tuple(command)
         self._process: subprocess.Popen[bytes] | None = None
         self._pending = b""
+        self._stopped = False
+        self._starting = threading.Lock()
 
-    def kill(self) -> None:
-        """Kill the process, and whatever it has started; safe while another thread listens."""
+    def stop(self) -> None:
+        """Kill the process and start no other; safe while another thread listens."""
+        with self._starting:
+            self._stopped = True
+        self._kill()
+
+    def _kill(self) -> None:
         process = self._process
         if process is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -107,7 +115,7 @@ class Process:
         """End the process, and whatever it has started, now."""
         if self._process is None:
             return
-        self.kill()
+        self._kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
@@ -117,21 +125,28 @@ class Process:
         self._process, self._pending = None, b""
 
     def start(self) -> None:
-        """Start the process, where none is running: it gets ready while the caller does too."""
+        """Start the process, where none is running: it gets ready while the caller does too.
+
+        Raises:
+            Ended: If it was stopped.
+        """
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
         package = str(Path(__file__).parent.parent.parent)
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # Lives as long as the process.
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**DEFAULTS, **os.environ, **self._environment, "PYTHONPATH": path},
-            start_new_session=True,
-        )
+        with self._starting:
+            if self._stopped:
+                raise Ended("it was stopped")
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # Lives as long as the process.
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**DEFAULTS, **os.environ, **self._environment, "PYTHONPATH": path},
+                start_new_session=True,
+            )
 
     def do(self, job: Message, hear: Callable[[Message], Result | None], limits: Limits) -> Result:
         """Have a job done.

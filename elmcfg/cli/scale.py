@@ -145,8 +145,7 @@ def _config(given: dict[str, Any]) -> Config:
         if "select_layers" in given:
             if base is None:
                 raise click.UsageError("--select-layers selects from a variant: give --from CONFIG")
-            selected = select_layers(config_argument(base), given["select_layers"])
-            return selected.model_copy(update=keys)
+            return select_layers(config_argument(base), given["select_layers"], keys)
         if base is not None:
             return _from(base, keys, given.get("profile"))
         missing = [

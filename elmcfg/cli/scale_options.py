@@ -12,6 +12,7 @@ import click
 from elmcfg import units
 from elmcfg.cli.common import Function
 from elmcfg.cli.parameters import HARDWARE, INDICES, Written, whole_number
+from elmcfg.costs import DTYPE_BYTES
 from elmcfg.search.budgets import QUANTITIES, WEIGHT_BYTES, quantity
 
 
@@ -141,7 +142,7 @@ model_options = _together(
     option("--max-context-length", type=int, help="Longest sequence."),
     option("--rms-norm-eps", type=float, help="Epsilon of RMSNorm."),
     option(
-        "--torch-dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
+        "--torch-dtype", type=click.Choice(list(DTYPE_BYTES)),
         help="Type of the weights.",
     ),
     option("--name", help="Name of the variant."),

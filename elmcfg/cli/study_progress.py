@@ -12,7 +12,7 @@ from elmcfg.cli.common import note
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
-    from elmcfg.study.worker import Record
+    from elmcfg.study.journal import Record
 
 
 class Silent:

@@ -25,12 +25,6 @@ Piece = Callable[..., Any]
 """Gives the residual stream (B, 1, D) and, before an attention, what that attends with."""
 
 
-def worth_compiling() -> bool:
-    """Whether MLX now computes on a GPU."""
-    device: mx.Device = mx.default_device()
-    return device == mx.Device(mx.gpu)
-
-
 class Decoder:
     """The compiled pieces of one stack of layers, made when they are first needed.
 

@@ -60,11 +60,11 @@ def _masked(scores: mx.array, mask: mx.array | str | None) -> mx.array:
         length, seen = scores.shape[-2:]
         # The new tokens are the last ones: token i of them sits at position seen - length + i.
         mask = mx.arange(seen - length, seen)[:, None] >= mx.arange(seen)
-    elif mask.ndim == 4:  # (B, 1 or Q, L, S) to the grouped layout.
-        batch, heads, length, seen = mask.shape
+    elif mask.ndim > 2:  # (B, 1 or Q, L, S), or without B, to the grouped layout.
+        *batch, heads, length, seen = mask.shape
         k, per_group = scores.shape[1:3]
         groups = (1, 1) if heads == 1 else (k, per_group)
-        mask = mask.reshape(batch, *groups, length, seen)
+        mask = mask.reshape(*batch, *groups, length, seen)
     if mask.dtype == mx.bool_:
         return mx.where(mask, scores, mx.finfo(scores.dtype).min)
     return scores + mask

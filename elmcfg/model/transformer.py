@@ -11,11 +11,12 @@ from collections.abc import Sequence
 import mlx.core as mx
 import mlx.nn as nn
 
+from elmcfg.backend import on_gpu
 from elmcfg.geometry import Geometry
 from elmcfg.model.attention import Mask
 from elmcfg.model.block import TransformerBlock
 from elmcfg.model.cache import AttentionCache
-from elmcfg.model.decode import Decoder, worth_compiling
+from elmcfg.model.decode import Decoder
 from elmcfg.model.layers import Embedding, Linear
 
 
@@ -58,7 +59,7 @@ class OpenELMModel(nn.Module):
         caches = [None] * len(self.layers) if cache is None else cache
         # Every layer has seen the same tokens, so the first one's cache speaks for all.
         mask = attention_mask(tokens.shape[1], caches[0])
-        if cache is not None and tokens.shape[1] == 1 and worth_compiling():
+        if cache is not None and tokens.shape[1] == 1 and on_gpu():
             hidden = self._decoder(self.layers, hidden, mask, cache)
         else:
             for layer, layer_cache in zip(self.layers, caches, strict=True):

@@ -17,7 +17,6 @@
     plan.py         the dtype and the checks that fit, or the refusal
     free_memory.py  how many bytes there are
     device.py       which device, and its name for people
-    speed.py        what the device can do at best
     report.py       the result, and what is told on the way
 
 A check's function takes the subject and returns a line of detail, or raises: ``CheckFailedError``

@@ -187,24 +187,18 @@ class _Watch:
     def cut_short(self, why: str) -> Report:
         """The report of a job that will not be finished."""
         seconds = time.monotonic() - self.limits.began
-        skipped = self.options.skipped()
-        left = [c.name for c in CHECKS if c.name not in skipped and c.name not in self.results]
-        running = self.running or (left[0] if left else "")
+        spent = max(0.0, seconds - sum(result.seconds for result in self.results.values()))
+        skipped = self.options.skipped() | self.plan.left_out
+        left = [item.name for item in CHECKS if item.name not in self.results]
+        running = self.running or next((name for name in left if name not in skipped), "")
         last = f" (last step: {self.step})" if self.step else ""
-        for item in CHECKS:
-            if item.name in self.results:
-                continue
-            status, detail = "skipped", skipped.get(item.name, f"not reached: {running} failed")
-            if item.name == running:
-                status, detail = "failed", f"{why}{last}"
-            spent = seconds - sum(result.seconds for result in self.results.values())
-            result = CheckResult(
-                item.name,
-                "failed" if status == "failed" else "skipped",
-                detail,
-                max(0.0, spent) if status == "failed" else 0.0,
-            )
-            self.results[item.name] = result
+        for name in left:
+            if name == running:
+                result = CheckResult(name, "failed", f"{why}{last}", spent)
+            else:
+                reason = skipped.get(name, f"not reached: {running} failed")
+                result = CheckResult(name, "skipped", reason, 0.0)
+            self.results[name] = result
             self.tell(result)
         return Report(
             passed=False,

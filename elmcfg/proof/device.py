@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from elmcfg.backend import load_blas
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import mlx.core as mx
 
 DeviceName = Literal["auto", "cpu", "gpu"]
-DEVICES: tuple[DeviceName, ...] = ("auto", "cpu", "gpu")
+DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 
 
 class DeviceError(ValueError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
+from functools import partial
 from typing import TYPE_CHECKING
 
+from elmcfg.backend import has_gpu
+from elmcfg.children import Crew
 from elmcfg.cores import cores
 from elmcfg.geometry import geometry
 from elmcfg.proof.child import Child
@@ -42,15 +44,11 @@ def prove_all(
         the errors that :meth:`elmcfg.proof.Child.prove` raises).
     """
     outcomes: dict[int, Report | Exception] = {}
-    count = _children(configs, options)
-    # Several processes that each use every core only get into each other's way.
-    environment = {"OPENBLAS_NUM_THREADS": "1"} if count > 1 else {}
-    children = _Children(environment)
-    pool = ThreadPoolExecutor(count)
+    crew = Crew(_children(configs, options), Child)
+    prove = partial(_outcome, options=options, timeout=timeout)
     try:
         futures = {
-            pool.submit(children.prove, config, options, timeout): index
-            for index, config in enumerate(configs)
+            crew.submit(partial(prove, config)): index for index, config in enumerate(configs)
         }
         while futures:
             # Waiting with a timeout lets Ctrl-C through.
@@ -60,47 +58,21 @@ def prove_all(
                 if done is not None:
                     done(index, outcomes[index])
     finally:
-        children.stop()
-        pool.shutdown(cancel_futures=True)
-        children.close()
+        crew.close()
     return [outcomes[index] for index in range(len(configs))]
 
 
-class _Children:
-    """A child for each thread."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
-        self._own = threading.local()
-        self._all: list[Child] = []
-        self._stopped = False
-
-    def prove(self, config: Config, options: Options, timeout: float | None) -> Report | Exception:
-        if self._stopped:
-            return RuntimeError("stopped")
-        if not hasattr(self._own, "child"):
-            self._own.child = Child(self._environment)
-            self._all.append(self._own.child)
-        try:
-            report: Report = self._own.child.prove(config, options, timeout=timeout)
-        except Exception as error:
-            return error
-        return report
-
-    def stop(self) -> None:
-        """Let no config begin, and end those that run: to their threads, their children die."""
-        self._stopped = True
-        for child in self._all:
-            child.kill()
-
-    def close(self) -> None:
-        """Let go of everything, once no thread uses them."""
-        for child in self._all:
-            child.close()
+def _outcome(
+    config: Config, child: Child, *, options: Options, timeout: float | None
+) -> Report | Exception:
+    try:
+        return child.prove(config, options, timeout=timeout)
+    except Exception as error:
+        return error
 
 
 def _children(configs: Sequence[Config], options: Options) -> int:
-    """How many at once: one per core, fewer where memory is short, one on a GPU."""
+    """How many at once: one per core, fewer where memory is short, one that computes on a GPU."""
     wanted = [item.name for item in CHECKS if item.name not in options.skipped()]
     largest = max(
         (
@@ -116,6 +88,6 @@ def _children(configs: Sequence[Config], options: Options) -> int:
     )
     free = free_on_host()
     fitting = len(configs) if free is None else free // (largest + PROCESS_BYTES)
-    if options.device == "gpu":
+    if largest and (options.device == "gpu" or (options.device == "auto" and has_gpu())):
         fitting = 1
     return max(1, min(len(configs), cores(), fitting))

@@ -55,9 +55,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elmcfg.costs import DTYPE_BYTES, layer_cost
-from elmcfg.proof.speed import COPY_BYTES
 from elmcfg.proof.subject import SHORT
 from elmcfg.proof.weights import PERIOD
+from elmcfg.speed import COPY_BYTES
 
 if TYPE_CHECKING:
     from elmcfg.geometry import Geometry, LayerShape

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elmcfg.costs import DTYPE_BYTES
 from elmcfg.proof.registry import CHECKS
@@ -52,6 +52,18 @@ class Options:
             _require_known(name)
         if len(self.skipped()) == len(CHECKS):
             raise ValueError("no check is left to run")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Options:
+        """From plain values, in which JSON has made lists of tuples.
+
+        Raises:
+            ValueError: As the class does.
+        """
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**given)
 
     def length(self, config: Config) -> int:
         """Tokens per sequence for this config.

@@ -161,6 +161,12 @@ class Subject:
         return logits, time.perf_counter() - began
 
 
+def some(items: Sequence[str], most: int, joint: str) -> str:
+    """The first few of many things, with how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return joint.join(items[:most]) + more
+
+
 def expect_shape(what: str, tensor: mx.array, expected: Sequence[int]) -> None:
     """Require a tensor's shape.
 

@@ -47,10 +47,7 @@ def serve(job: dict[str, Any], channel: Channel) -> None:
     try:
         from elmcfg.config import Config
 
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in job["options"].items()
-        }
-        config, options = Config.model_validate(job["config"]), Options(**values)
+        config, options = Config.model_validate(job["config"]), Options.of(job["options"])
         if job["save"] is not None:
             from elmcfg.proof.saving import write_folder
 

@@ -33,7 +33,9 @@ def check_line(result: CheckResult, style: Style, width: int) -> str:
 
 def verdict(report: Report, style: Style) -> str:
     """The last line of a proof."""
-    word = style("proven", "bold", "green") if report.passed else style("FAILED", "bold", "red")
+    ran = any(check.status != "skipped" for check in report.checks)
+    failure = "FAILED" if ran else "not proven, no check ran"
+    word = style("proven", "bold", "green") if report.passed else style(failure, "bold", "red")
     counted = "no" if report.counted is None else f"{report.counted:,}"
     estimate = report.estimated_memory_bytes
     expected = f" (estimated {binary(estimate)})" if estimate else ""

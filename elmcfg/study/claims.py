@@ -19,14 +19,24 @@ class Claims:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def take(self, key: str) -> bool:
-        """Claim a job; False where another run has it."""
+        """Claim a job; False where another run has it.
+
+        Raises:
+            OSError: If the folder's file system has no locks: no claim would ever be granted.
+        """
         try:
             fcntl.lockf(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
-        except OSError:
+        except (BlockingIOError, PermissionError):  # EAGAIN, or EACCES on some systems.
             return False
+        except OSError as error:
+            raise OSError(
+                f"{self._path}: cannot be locked: {error.strerror}; keep the study on a disk of "
+                "this machine"
+            ) from error
         return True
 
     def give_up(self, key: str) -> None:

@@ -9,14 +9,17 @@ however many threads it has.
 from __future__ import annotations
 
 import contextlib
+import logging
 import platform
 import threading
+import time
 from concurrent.futures import CancelledError, Executor, Future
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
-from elmcfg.study.worker import Record, Worker, make_record
+from elmcfg.study.journal import Record
+from elmcfg.study.worker import Worker, make_record
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -160,8 +163,6 @@ class Cluster:
 
     def _is_back(self) -> bool:
         """Whether the scheduler answers again, after some waiting."""
-        import time
-
         until = time.monotonic() + LOST_SECONDS
         while time.monotonic() < until and self._executor is not None:
             if self._client.status == "running" and self._workers():
@@ -203,7 +204,5 @@ def _mismatch(needed: str, found: dict[str, str]) -> str:
 
 def _quiet() -> None:
     """Dask's own log of lost connections, which the study tells in its own words."""
-    import logging
-
     for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

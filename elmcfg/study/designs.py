@@ -6,7 +6,7 @@ Flags are written as on the command line, without the dashes in front, or as the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +38,18 @@ def told(given: Mapping[str, Any]) -> str:
     return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
 
 
+def located(source: str, folder: Path, names: Collection[str]) -> str:
+    """A path that counts from a folder; one of the names where no such file is there."""
+    place = folder / source
+    return source if source in names and not place.exists() else str(place)
+
+
 def scaled(given: Mapping[str, Any], folder: Path) -> list[Config]:
     """The variants that ``elmcfg scale`` makes: one, or as many as ``count`` says.
 
     Args:
         given: Flags.
-        folder: What paths of configs count from.
+        folder: What paths of configs and spaces count from.
 
     Raises:
         ValueError: If the flags do not go together, or nothing fits a budget.
@@ -58,7 +64,8 @@ def scaled(given: Mapping[str, Any], folder: Path) -> list[Config]:
         raise ValueError("select-layers selects from a variant: give from, and no budget")
     if searching:
         return _designs(flags)
-    if not all(isinstance(i, int) for i in flags.get("select_layers", ())):
+    layers = flags.get("select_layers", [])
+    if not isinstance(layers, list) or not all(isinstance(i, int) for i in layers):
         raise ValueError("select-layers is a list of layers, such as [0, 4, 8]")
     base, profile = flags.pop("base", None), flags.pop("profile", None)
     if base is None:
@@ -70,7 +77,7 @@ def scaled(given: Mapping[str, Any], folder: Path) -> list[Config]:
             )
         return [scale(**flags, profile=profile or "vanilla")]
     if "select_layers" in flags:
-        return [select_layers(base, flags.pop("select_layers")).model_copy(update=flags)]
+        return [select_layers(base, flags.pop("select_layers"), flags)]
     return [rescaled(base, infer(base), flags, profile)]
 
 
@@ -81,7 +88,7 @@ def front(costs: str, count: int, given: Mapping[str, Any], folder: Path) -> lis
         costs: Two or three costs, such as ``params,kv-cache``.
         count: How many.
         given: Other flags of ``elmcfg scale``.
-        folder: What paths of configs count from.
+        folder: What paths of configs and spaces count from.
 
     Raises:
         ValueError: If that makes no front, or nothing fits the bounds.
@@ -122,10 +129,11 @@ def _flags(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     flags = {_SPELLINGS.get(key, key): value for key, value in flags.items()}
     for key in ("base", "like"):
         if key in flags:
-            source = str(flags[key])
-            place = folder / source
-            known = source in shipped() and not place.exists()
-            flags[key] = load(source if known else str(place))
+            flags[key] = load(located(str(flags[key]), folder, shipped()))
+    if "space" in flags:
+        from elmcfg.search.space import shipped_spaces
+
+        flags["space"] = located(str(flags["space"]), folder, shipped_spaces())
     options = {key: flags.pop(key) for key in _SCHEDULE if key in flags}
     if options:
         said = {key: None if value == "none" else value for key, value in options.items()}

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg.costs import cost
 from elmcfg.hardware import MACHINES
+from elmcfg.proof.options import DEFAULT_SEQ_LEN
 from elmcfg.study.jobs import Job
+from elmcfg.study.measure import prompt_tokens
 
 if TYPE_CHECKING:
     from elmcfg.study.journal import Record
@@ -19,12 +21,12 @@ SHARES = {"cpu": (0.15, 0.45), "gpu": (0.05, 0.4)}
 """What a training reaches of one large matrix product's speed, at least and at most, as a rule.
 
 43 % on two CPU cores (benchmarks/train.py), less for smaller models; 7 % of 20M parameters on an
-H100 (docs/studies), and 46 % where no effort was spared (PaLM, arXiv 2204.02311, table 3).
+H100 (docs/studies), and 46 % of the chips' nominal speed where no effort was spared (PaLM 540B,
+arXiv 2204.02311, table 3).
 """
 
 _START_SECONDS = 1.0
 _PROOF_PASSES = 40
-_PROOF_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +50,21 @@ class Estimate:
 def flops(job: Job) -> float:
     """Floating-point operations of a job.
 
-    A training is three forward passes per token (:mod:`elmcfg.search.budgets`), a proof some 40
-    passes over 128 tokens.
+    By :mod:`elmcfg.costs`; a proof is some 40 passes over its sequence.
     """
+    config, settings = job.variant.config, job.settings
     if job.kind == "costs":
         return 0.0
-    settings = job.settings
-    length = settings.get("seq_len") or _PROOF_TOKENS
-    per_token = cost(job.variant.config, context_length=length).flops_per_token
-    if job.kind == "training":
-        tokens = settings["steps"] * settings["batch_size"] * length
-        return float(3 * per_token.prefill * tokens)
     if job.kind == "speed":
-        runs = settings["runs"] + 1
-        return float(
-            runs * (per_token.prefill * length + per_token.decode * settings["decode_tokens"])
-        )
-    return 0.0 if settings["shapes_only"] else float(_PROOF_PASSES * length * per_token.prefill)
+        length = prompt_tokens(config, settings)
+        spent = cost(config, context_length=length).flops_per_token
+        each = spent.prefill * length + spent.decode * settings["decode_tokens"]
+        return float((settings["runs"] + 1) * each)
+    length = settings.get("seq_len") or DEFAULT_SEQ_LEN
+    spent = cost(config, context_length=length).flops_per_token
+    if job.kind == "training":
+        return float(spent.training * settings["steps"] * settings["batch_size"] * length)
+    return 0.0 if settings["shapes_only"] else float(_PROOF_PASSES * length * spent.prefill)
 
 
 def estimate(
@@ -158,14 +158,8 @@ def _product_speed() -> tuple[float, str]:
 
     worker = Worker()
     try:
-        job: dict[str, Any] = {
-            "key": "",
-            "kind": "product",
-            "variant": "",
-            "seed": None,
-            "settings": {},
-        }
-        record = worker.record({**job, "config": {}, "corpus": None, "folder": None}, timeout=120)
+        job: dict[str, Any] = {"key": "", "kind": "product", "variant": "", "seed": None}
+        record = worker.record({**job, "settings": {}}, timeout=120)
     finally:
         worker.close()
     if record["result"] is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
 from elmcfg.study.plan import PlanError, place_of
-from elmcfg.training import CorpusError, CorpusSpec, by_content
+from elmcfg.training import CorpusError, CorpusSpec, TokenizerError, by_content
 from elmcfg.training.corpora import OWN
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Job:
         seed: Of a training; None for the other kinds.
         settings: Of the kind.
         corpus: Of a training.
-        content: Of that corpus: with SHA-256 in place of paths.
+        content: Of that corpus: with SHA-256 in place of names and paths.
     """
 
     kind: str
@@ -119,7 +119,8 @@ def jobs(
     try:
         content = by_content(CorpusSpec(**corpus))
     except CorpusError as error:
-        raise PlanError(f"{place_of(document, ('corpus', 'source'))}{error}") from error
+        key = "tokenizer" if isinstance(error, TokenizerError) else "source"
+        raise PlanError(f"{place_of(document, ('corpus', key))}{error}") from error
     for seed in plan.seeds:
         for rate in plan.training.rates:
             how = plan.training.at(rate).model_dump(mode="json")

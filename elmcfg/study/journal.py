@@ -8,6 +8,7 @@ from is there for good, whoever else writes to the file.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -98,7 +99,7 @@ class Journal:
             end = _cut_torn_line(handle)
             try:
                 if os.write(handle, text) != len(text):
-                    raise OSError(28, "no space left on device")
+                    raise OSError(errno.ENOSPC, "no space left on device")
                 os.fsync(handle)
             except OSError:
                 os.ftruncate(handle, end)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
+from elmcfg.backend import has_gpu
+from elmcfg.children import Crew
 from elmcfg.cores import cores
-from elmcfg.study.worker import Record, Worker
+from elmcfg.study.journal import Record
+from elmcfg.study.worker import Worker
 
 Note = Callable[[str, str], None]
 """Called with a job's key and what begins there."""
@@ -33,62 +34,26 @@ class Local:
         note: Note = lambda _, __: None,
     ) -> None:
         self.places = jobs or places()
-        self._limits = {"timeout": timeout, "max_memory": max_memory}
-        self._note = note
-        self._own = threading.local()
-        self._workers: list[Worker] = []
-        self._stopped = False
-        self._pool = ThreadPoolExecutor(self.places)
-        # Several processes that each use every core only get into each other's way.
-        threads = str(max(1, cores() // self.places))
-        self._environment = (
-            {"OPENBLAS_NUM_THREADS": threads}
-            if self.places > 1 and "OPENBLAS_NUM_THREADS" not in os.environ
-            else {}
-        )
+        self._timeout, self._max_memory, self._note = timeout, max_memory, note
+        self._crew = Crew(self.places, Worker)
 
     def submit(self, job: dict[str, Any], attempt: int) -> Future[Record]:
         """Begin a job when there is room."""
-        return self._pool.submit(self._do, job, attempt)
-
-    def _do(self, job: dict[str, Any], attempt: int) -> Record:
-        if self._stopped:
-            raise RuntimeError("stopped")
-        if not hasattr(self._own, "worker"):
-            self._own.worker = Worker(self._environment)
-            self._workers.append(self._own.worker)
-        worker: Worker = self._own.worker
-        return worker.record(
-            job,
-            attempt=attempt,
-            note=lambda text: self._note(job["key"], text),
-            **self._limits,  # type: ignore[arg-type]
+        return self._crew.submit(
+            lambda worker: worker.record(
+                job,
+                attempt=attempt,
+                timeout=self._timeout,
+                max_memory=self._max_memory,
+                note=lambda text: self._note(job["key"], text),
+            )
         )
 
     def close(self) -> None:
-        """End everything, now: to their threads, the children die."""
-        self._stopped = True
-        for worker in self._workers:
-            worker.kill()
-        self._pool.shutdown(cancel_futures=True)
-        for worker in self._workers:
-            worker.close()
+        """End everything, now."""
+        self._crew.close()
 
 
 def places() -> int:
     """How many jobs run at once where nobody says: one per two cores, and one on a GPU."""
     return 1 if has_gpu() else max(1, cores() // 2)
-
-
-def has_gpu() -> bool:
-    """Whether MLX here has a backend for a GPU; told without loading it."""
-    import platform
-    from importlib.util import find_spec
-
-    if platform.system() == "Darwin":
-        return platform.machine() == "arm64"
-    from importlib import metadata
-
-    names = ("mlx-cuda-12", "mlx-cuda-13", "mlx-cuda")
-    installed = {(d.metadata["Name"] or "").lower() for d in metadata.distributions()}
-    return find_spec("mlx") is not None and any(name in installed for name in names)

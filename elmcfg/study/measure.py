@@ -1,15 +1,17 @@
-"""What each kind of job does, in whichever process; only ``costs`` does without MLX."""
+"""What each kind of job does, in a process of its own that imports MLX.
+
+Costs are not among them: :mod:`elmcfg.study.running` takes them from the variants.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from elmcfg.backend import import_mlx
 from elmcfg.config import Config
-from elmcfg.costs import cost
 
 SPEED_TOKENS = 256
 """Of a prompt whose reading is timed, where the context is not shorter."""
@@ -36,14 +38,13 @@ def measure(job: dict[str, Any], note: Note) -> Result:
     kind: str = job["kind"]
     if kind == "product":  # No record's: an estimate asks for it.
         import_mlx()
+        from elmcfg.speed import matmul_flops_per_second
         from elmcfg.training.loop import compute_dtype
         from elmcfg.training.settings import TrainingSettings
-        from elmcfg.training.utilisation import matmul_flops_per_second
 
-        return {"flops_per_second": matmul_flops_per_second(compute_dtype(TrainingSettings()))}
+        dtype = compute_dtype(TrainingSettings())
+        return {"flops_per_second": matmul_flops_per_second(dtype=dtype)}
     config = Config.model_validate(job["config"])
-    if kind == "costs":
-        return cost(config).values()
     does = {"proof": _proof, "speed": _speed, "training": _training}[kind]
     return does(config, job, note)
 
@@ -71,10 +72,18 @@ def _proof(config: Config, job: dict[str, Any], note: Note) -> Result:
         elif isinstance(event, Step):
             note(f"{running}: {event.text}" if running else event.text)
 
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()
-    }
-    return run(config, Options(**values), tell).values()
+    return run(config, Options.of(job["settings"]), tell).values()
+
+
+def prompt_tokens(config: Config, settings: Mapping[str, Any]) -> int:
+    """How many tokens the prompt has whose reading is timed.
+
+    Args:
+        config: The model.
+        settings: Of :class:`elmcfg.study.plan.Speed`, as plain values.
+    """
+    room = config.max_context_length - int(settings["decode_tokens"])
+    return int(settings["seq_len"] or max(1, min(SPEED_TOKENS, room)))
 
 
 def _speed(config: Config, job: dict[str, Any], note: Note) -> Result:
@@ -86,7 +95,7 @@ def _speed(config: Config, job: dict[str, Any], note: Note) -> Result:
 
     how = job["settings"]
     more = how["decode_tokens"]
-    length = how["seq_len"] or max(1, min(SPEED_TOKENS, config.max_context_length - more))
+    length = prompt_tokens(config, how)
     if length + more > config.max_context_length:
         raise ValueError(
             f"seq_len {length} and decode_tokens {more} are beyond max_context_length "
@@ -132,6 +141,7 @@ def _training(config: Config, job: dict[str, Any], note: Note) -> Result:
         by_content,
         train,
     )
+    from elmcfg.training.corpora import OWN
 
     corpus = CorpusSpec(**job["corpus"])
 
@@ -141,10 +151,12 @@ def _training(config: Config, job: dict[str, Any], note: Note) -> Result:
 
     note("reading the corpus")
     if by_content(corpus) != job["content"]:
+        package = OWN.get(corpus.source)
+        alike = "" if package is None else f"install the same {package} on every machine, or "
         raise CorpusError(
             f"corpus {corpus.source}: the text or its tokenizer is not what the study began with, "
-            "and other runs were trained on that; go on with --resume, which trains all of them on "
-            "the text as it is now"
+            f"and other runs were trained on that; {alike}go on with --resume, which trains all of "
+            "them on the text as it is now"
         )
     return train(
         config,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,15 +21,17 @@ from pydantic import model_validator as validator
 from pydantic_core import PydanticCustomError
 
 from elmcfg import units
-from elmcfg.config import PositiveFloat
+from elmcfg.config import Dtype, PositiveFloat
 from elmcfg.diagnostics import Loc
 from elmcfg.document import Document, read_bytes
 from elmcfg.hardware import MACHINES
-from elmcfg.profiles import PROFILES
+from elmcfg.profiles import profile as named_profile
+from elmcfg.proof.device import DeviceName
 from elmcfg.search.budgets import quantity
-from elmcfg.training.settings import CorpusSpec, TrainingSettings
+from elmcfg.training.settings import SHARE, CorpusSpec, TrainingSettings, written
 
-KINDS = ("costs", "proof", "speed", "training")
+Kind = Literal["costs", "proof", "speed", "training"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 """What can be measured of a variant."""
 
 MAX_JOBS = 1_000_000
@@ -41,20 +43,6 @@ class PlanError(ValueError):
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _parsed(parse: Any) -> BeforeValidator:
-    """A number, or text as people write it."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise PydanticCustomError("amount", "{reason}", {"reason": str(error)}) from None
-
-    return BeforeValidator(read, json_schema_input_type=float | str)
 
 
 def _speed(value: Any) -> Any:
@@ -83,23 +71,18 @@ def _known(check: Any) -> Any:
     return read
 
 
-def _profile(name: str) -> str:
-    if name not in PROFILES:
-        raise ValueError(f"unknown profile {name!r}; there are {', '.join(PROFILES)}")
-    return name
-
-
 Name = Annotated[StrictStr, Field(min_length=1, max_length=200, pattern=r"^[^/\\\x00-\x1f]+$")]
 Cost = Annotated[StrictStr, BeforeValidator(_known(lambda name: quantity(name).name))]
-Seconds = Annotated[float, _parsed(units.duration), Field(gt=0, allow_inf_nan=False)]
-Bytes = Annotated[int, _parsed(units.size), Field(gt=0)]
+Profile = Annotated[StrictStr, BeforeValidator(_known(lambda name: named_profile(name).name))]
+Seconds = Annotated[float, written(units.duration), Field(gt=0, allow_inf_nan=False)]
+Bytes = Annotated[int, written(units.size), Field(gt=0)]
 Keys = dict[StrictStr, Any]
 
 
 class ProfileVariant(_Part):
     """A named schedule, on the study's budget where it has one."""
 
-    profile: Annotated[StrictStr, BeforeValidator(_known(_profile))] = Field(
+    profile: Profile = Field(
         description="Name of a profile; 'elmcfg scale --list-profiles' lists them."
     )
     name: Name | None = Field(default=None, description="What to call it; the profile's name.")
@@ -157,11 +140,11 @@ class Match(_Part):
     """What the variants must have in common for the comparison to be fair."""
 
     cost: Cost = Field(default="non-embedding-params", description="What is matched.")
-    target: Annotated[float, _parsed(units.count), Field(gt=0)] | None = Field(
+    target: Annotated[float, written(units.count), Field(gt=0)] | None = Field(
         default=None, description="How much of it; null is what the first variant has."
     )
-    tolerance: Annotated[float, _parsed(lambda t: float(units.fraction(t))), Field(ge=0, lt=1)] = (
-        Field(default=0.01, description="How far off a variant may be, as a share.")
+    tolerance: Annotated[float, SHARE, Field(ge=0, lt=1)] = Field(
+        default=0.01, description="How far off a variant may be, as a share."
     )
 
 
@@ -169,10 +152,8 @@ class Proof(_Part):
     """How variants are proven, as by ``elmcfg build-and-run``."""
 
     shapes_only: bool = Field(default=False, description="Evaluate nothing.")
-    device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="Where.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        default="float32", description="Type of the weights."
-    )
+    device: DeviceName = Field(default="auto", description="Where.")
+    dtype: Dtype = Field(default="float32", description="Type of the weights.")
     seq_len: Annotated[StrictInt, Field(ge=1)] | None = Field(
         default=None, description="Tokens per sequence."
     )
@@ -182,10 +163,8 @@ class Proof(_Part):
 class Speed(_Part):
     """How fast variants read a prompt and go on from it."""
 
-    device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="Where.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        default="float32", description="Type of the weights."
-    )
+    device: DeviceName = Field(default="auto", description="Where.")
+    dtype: Dtype = Field(default="float32", description="Type of the weights.")
     seq_len: Annotated[StrictInt, Field(ge=1)] | None = Field(
         default=None, description="Tokens of the prompt; null is 256, or what the context leaves."
     )
@@ -244,6 +223,10 @@ class Engine(_Part):
             raise PydanticCustomError(
                 "scheduler", "dask needs a scheduler, such as tcp://10.0.0.1:8786"
             )
+        if self.scheduler is not None and "kind" not in self.model_fields_set:
+            raise PydanticCustomError(
+                "scheduler", "a scheduler is dask's; say kind: dask, or kind: local to leave it out"
+            )
         return self
 
 
@@ -267,9 +250,9 @@ class Plan(BaseModel):
     match: Match | None = Field(
         default=None, description="What the variants are matched on; null compares as they are."
     )
-    measure: Annotated[
-        tuple[Literal["costs", "proof", "speed", "training"], ...], Field(min_length=1)
-    ] = Field(default=("costs",), description="What is measured of each variant.")
+    measure: Annotated[tuple[Kind, ...], Field(min_length=1)] = Field(
+        default=("costs",), description="What is measured of each variant."
+    )
     seeds: Annotated[
         tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...],
         BeforeValidator(_seeds, json_schema_input_type=int | list[int]),
@@ -293,12 +276,12 @@ def read_plan(
 
     Paths in the file count from its folder.
 
-    Returns:
-        The plan, and the file's text with its places.
-
     Args:
         path: A YAML or JSON file.
         flags: Keys of a plan; mappings go key by key over the file's.
+
+    Returns:
+        The plan, and the file's text with its places.
 
     Raises:
         PlanError: If that makes no plan; a line for every problem.
@@ -374,5 +357,8 @@ def place_of(document: Document | None, loc: Loc, *, of_key: bool = False) -> st
 
 
 def _all_keys() -> list[str]:
-    parts = (Plan, Match, Proof, Speed, Training, CorpusSpec, Engine, ProfileVariant, ScaleVariant)
+    parts: tuple[type[BaseModel], ...] = (
+        *(Plan, Match, Proof, Speed, Training, CorpusSpec, Engine),
+        *(ProfileVariant, ScaleVariant, ParetoVariants, FileVariant),
+    )
     return [key for part in parts for key in part.model_fields]

@@ -66,6 +66,10 @@ class Run(Job):
         error: Type, message, signal and last step, where it failed.
         result: What was measured, by kind.
         seconds: Wall-clock seconds.
+        attempt: Which try it was, from 1.
+        host: Name of the machine.
+        device: What MLX computed on, for people; None where it did not.
+        versions: Of elmcfg, MLX and Python.
     """
 
     status: str

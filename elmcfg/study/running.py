@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from elmcfg.study import folder as files
 from elmcfg.study.claims import Claims
 from elmcfg.study.jobs import Job
-from elmcfg.study.journal import Journal
-from elmcfg.study.worker import Record, make_record
+from elmcfg.study.journal import Journal, Record
+from elmcfg.study.worker import make_record
 
 _BATCH = 250
 _WAIT_SECONDS = 0.2

@@ -62,7 +62,7 @@ def variants(
         The variants, in the plan's order, and the budget in its cost's unit; None without one.
 
     Raises:
-        PlanError: If one does not build, or two have one name; a line for every problem.
+        PlanError: If one does not build; a line for every problem.
     """
     found: list[tuple[str | None, str, Config]] = []
     faults: list[str] = []
@@ -134,10 +134,8 @@ def _profile(entry: ProfileVariant, plan: Plan) -> Config:
 
 
 def _files(source: str, folder: Path) -> Iterator[tuple[str, Config]]:
-    place = folder / source
-    name = source if source in shipped() and not place.exists() else str(place)
     try:
-        documents = list(discover([name]))
+        documents = list(discover([designs.located(source, folder, shipped())]))
     except SourceNotFoundError as error:
         raise ValueError(str(error)) from None
     faults: list[Any] = []

@@ -12,24 +12,24 @@ import functools
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
-from elmcfg.backend import BackendError, import_mlx
+from elmcfg.backend import BackendError, import_mlx, version_of
 from elmcfg.children import Channel, Ended, Limits, Process, jobs, open_channel
+from elmcfg.study.journal import Record
+
+if TYPE_CHECKING:
+    from elmcfg.study.measure import Note
 
 COMMAND = (sys.executable, "-m", "elmcfg.study.worker")
 """Command of a child."""
 
-Record = dict[str, Any]
-Note = Callable[[str], None]
-
 # What comes before a proof or a measurement of speed leaves no trace on it, but a training's peak
 # of memory and its speed are to be those of a new process.
-_WARM = ("costs", "proof", "speed")
+_WARM = ("proof", "speed")
 
 
 class Worker(Process):
@@ -131,10 +131,8 @@ def make_record(
 @functools.cache
 def versions() -> dict[str, str | None]:
     """What did it."""
-    mlx = None
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        mlx = metadata.version("mlx")
-    return {"elmcfg": __version__, "mlx": mlx, "python": platform.python_version()}
+    python = platform.python_version()
+    return {"elmcfg": __version__, "mlx": version_of("mlx"), "python": python}
 
 
 def main() -> None:

@@ -30,7 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elmcfg.backend import import_mlx
-from elmcfg.training.errors import CheckpointError, CorpusError, TrainingError
+from elmcfg.training.errors import (
+    CheckpointError,
+    CorpusError,
+    TokenizerError,
+    TrainingError,
+)
 from elmcfg.training.results import CorpusFacts, Progress, TrainingResult
 from elmcfg.training.settings import CorpusSpec, TrainingSettings
 from elmcfg.training.tokens import Corpus, by_content, read_corpus
@@ -45,6 +50,7 @@ __all__ = [
     "CorpusFacts",
     "CorpusSpec",
     "Progress",
+    "TokenizerError",
     "TrainingError",
     "TrainingResult",
     "TrainingSettings",

@@ -9,5 +9,9 @@ class CorpusError(TrainingError):
     """A corpus or its tokenizer cannot be used; the message names it and says what to change."""
 
 
+class TokenizerError(CorpusError):
+    """It is the tokenizer."""
+
+
 class CheckpointError(TrainingError):
     """A checkpoint cannot be written, read, or belongs to another run; the message says which."""

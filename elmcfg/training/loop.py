@@ -15,16 +15,18 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from elmcfg import __version__
+from elmcfg.backend import on_gpu
 from elmcfg.model import as_dtype, build
+from elmcfg.speed import matmul_flops_per_second
 from elmcfg.training import checkpoints
 from elmcfg.training.batches import training_batch, validation_batches
 from elmcfg.training.checkpoints import Standing
-from elmcfg.training.errors import CorpusError, TrainingError
+from elmcfg.training.errors import CorpusError, TokenizerError, TrainingError
 from elmcfg.training.initialisation import initialise
 from elmcfg.training.optimisation import Trainer
 from elmcfg.training.results import Progress, TrainingResult
 from elmcfg.training.tokens import read_corpus
-from elmcfg.training.utilisation import matmul_flops_per_second, model_flops_utilisation
+from elmcfg.training.utilisation import model_flops_utilisation
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -164,7 +166,7 @@ class Run:
         utilisation = None
         if rate is not None:
             utilisation = model_flops_utilisation(
-                self.config, settings.seq_len, rate, matmul_flops_per_second(self.dtype)
+                self.config, settings.seq_len, rate, matmul_flops_per_second(dtype=self.dtype)
             )
         return TrainingResult(
             curve=tuple(standing.curve),
@@ -187,14 +189,15 @@ def compute_dtype(settings: TrainingSettings) -> str:
     """The name of the dtype to compute in, with ``auto`` resolved for MLX's default device."""
     if settings.dtype != "auto":
         return settings.dtype
-    return "bfloat16" if mx.default_device().type == mx.gpu else "float32"
+    return "bfloat16" if on_gpu() else "float32"
 
 
 def require_fit(config: Config, settings: TrainingSettings, corpus: Corpus, seed: int) -> None:
     """Refuse what cannot be trained together.
 
     Raises:
-        CorpusError: If the text is too short for one sequence, or has tokens the model lacks.
+        CorpusError: If the text is too short for one sequence.
+        TokenizerError: If it has tokens that the model lacks.
         TrainingError: If the sequences are longer than the model's context, or the seed is
             negative.
     """
@@ -207,7 +210,7 @@ def require_fit(config: Config, settings: TrainingSettings, corpus: Corpus, seed
                 f"seq_len is {length:,}, but the model's {key} is {getattr(config, key):,}"
             )
     if corpus.vocabulary > config.vocab_size:
-        raise CorpusError(
+        raise TokenizerError(
             f"tokenizer {facts.tokenizer}: has {corpus.vocabulary:,} tokens, but the model's "
             f"vocab_size is {config.vocab_size:,}"
         )

@@ -9,6 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 
+from elmcfg.backend import on_gpu
 from elmcfg.training.packing import Packing
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Trainer:
             for decay in (settings.weight_decay, 0.0)
         )
         parameters = model.trainable_parameters()
-        self._packing = packing = Packing(parameters, together=mx.default_device().type == mx.gpu)
+        self._packing = packing = Packing(parameters, together=on_gpu())
         self._optimizer = optim.MultiOptimizer(
             [decayed, plain], [lambda key, _: key in packing.matrices]
         )

@@ -6,6 +6,7 @@ The defaults are OpenELM's own recipe (arXiv 2404.14619 and CoreNet's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -35,14 +36,22 @@ def _described(description: str, default: Any, source: str, unit: str | None = N
     return Field(default=default, description=description, json_schema_extra=extra)
 
 
-def _fraction(value: Any) -> Any:
-    """``5%`` as people write it."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(units.fraction(value))
-    except ValueError as error:
-        raise PydanticCustomError("share", "{reason}", {"reason": str(error)}) from error
+def written(parse: Callable[[str], float]) -> BeforeValidator:
+    """A number, or text as people write it, which ``parse`` reads or raises a ValueError."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise PydanticCustomError("amount", "{reason}", {"reason": str(error)}) from None
+
+    return BeforeValidator(read, json_schema_input_type=float | str)
+
+
+SHARE = written(lambda text: float(units.fraction(text)))
+"""``5%``, or 0.05."""
 
 
 class TrainingSettings(BaseModel):
@@ -131,10 +140,6 @@ class CorpusSpec(BaseModel):
     tokenizer: Annotated[StrictStr, Field(min_length=1)] = _described(
         "bytes (a vocabulary of 256), or the path of a SentencePiece model.", "bytes", _HERE
     )
-    validation: Annotated[
-        float,
-        BeforeValidator(_fraction, json_schema_input_type=float | str),
-        Field(gt=0, lt=1, allow_inf_nan=False),
-    ] = _described(
+    validation: Annotated[float, SHARE, Field(gt=0, lt=1, allow_inf_nan=False)] = _described(
         "Share of the text that is held out for validation: its end, in one piece.", 0.05, _HERE
     )

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.training.corpora import OWN, read_text
-from elmcfg.training.errors import CorpusError
+from elmcfg.training.corpora import read_text
+from elmcfg.training.errors import TokenizerError
 from elmcfg.training.results import CorpusFacts
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_corpus(spec: CorpusSpec) -> Corpus:
         spec: Which text, which tokenizer, and how much is held out.
 
     Raises:
-        CorpusError: If the text or the tokenizer cannot be used.
+        CorpusError: If the text cannot be used; :class:`TokenizerError` if it is the tokenizer.
     """
     import numpy as np  # A study's plan asks for the hashes alone.
 
@@ -87,17 +87,18 @@ def read_corpus(spec: CorpusSpec) -> Corpus:
 
 
 def by_content(spec: CorpusSpec) -> dict[str, Any]:
-    """A corpus by what it says: SHA-256 in place of paths, so that an edited text is another one.
+    """A corpus by what it says: SHA-256 in place of names and paths.
+
+    So an edited text is another one, and so is one that another version of its package gives.
 
     Args:
         spec: Its files are read.
 
     Raises:
-        CorpusError: If one of them cannot be.
+        CorpusError: If the text cannot be; :class:`TokenizerError` if it is the tokenizer.
     """
     said = spec.model_dump(mode="json")
-    if spec.source not in OWN:
-        said["source"] = read_text(spec.source).sha256
+    said["source"] = read_text(spec.source).sha256
     if spec.tokenizer != "bytes":
         said["tokenizer"] = hashlib.sha256(_model_bytes(Path(spec.tokenizer))).hexdigest()
     return said
@@ -114,21 +115,21 @@ def _model_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CorpusError(f"tokenizer {path}: cannot be read: {error.strerror}") from error
+        raise TokenizerError(f"tokenizer {path}: cannot be read: {error.strerror}") from error
 
 
 def _sentencepiece(path: Path) -> Any:
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError as error:
-        raise CorpusError(
+        raise TokenizerError(
             f"tokenizer {path}: needs the package sentencepiece; "
             "run: pip install 'elmcfg[study]', or use bytes"
         ) from error
     try:
         return SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError) as error:
-        raise CorpusError(f"tokenizer {path}: not a SentencePiece model") from error
+        raise TokenizerError(f"tokenizer {path}: not a SentencePiece model") from error
 
 
 def _pieces(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from typing import TYPE_CHECKING
+
+from elmcfg.backend import on_gpu
 from elmcfg.costs import DTYPE_BYTES
 from elmcfg.proof.casting import cast
 from elmcfg.proof.subject import CheckFailedError, Subject
 from elmcfg.proof.tolerance import TOLERANCES, expect_close, share_of_difference
 
+if TYPE_CHECKING:
+    import mlx.core as mx
+
 _TOKENS = 2
+_OWN = threading.local()
 
 
 def check(subject: Subject) -> str:
@@ -30,8 +38,7 @@ def check(subject: Subject) -> str:
     start = model.transformer.token_embeddings(tokens).astype(mx.float32)
     residual = dict.fromkeys(DTYPE_BYTES, start)
     worst = dict.fromkeys(DTYPE_BYTES, 0.0)
-    # MLX casts with one core: on a CPU, streams of their own let the dtypes share several.
-    lanes = {dtype: mx.new_stream(mx.default_device()) for dtype in DTYPE_BYTES}
+    lanes = _lanes()
     for index, layer in enumerate(model.layers):
         subject.note(f"layer {index} in {', '.join(DTYPE_BYTES)}")
         for dtype, x in residual.items():
@@ -48,3 +55,18 @@ def check(subject: Subject) -> str:
             worst[dtype] = max(worst[dtype], share)
     halves = [name for name in TOLERANCES if name != "float32"]
     return ", ".join(f"{name} within {worst[name]:.1g} of float32" for name in halves)
+
+
+def _lanes() -> dict[str, mx.Stream]:
+    """What each dtype is computed on: MLX casts with one core, so on a CPU a stream of its own.
+
+    Made once in each thread: a stream serves the thread that made it, and MLX never ends one.
+    """
+    import mlx.core as mx
+
+    if on_gpu():
+        return dict.fromkeys(DTYPE_BYTES, mx.default_stream(mx.default_device()))
+    if not hasattr(_OWN, "lanes"):
+        _OWN.lanes = {dtype: mx.new_stream(mx.Device(mx.cpu)) for dtype in DTYPE_BYTES}
+    lanes: dict[str, mx.Stream] = _OWN.lanes
+    return lanes

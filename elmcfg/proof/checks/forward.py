@@ -84,7 +84,8 @@ def _check_loss(subject: Subject) -> str:
         return ""
     logits, own = subject.logits[0].astype(mx.float32), subject.tokens[0][:, None]
     count = logits.shape[0]
-    away = mx.random.randint(1, vocabulary, own.shape, key=mx.random.key(subject.seed + 1))
+    # Another key than the tokens', and there is one for every seed.
+    away = mx.random.randint(1, vocabulary, own.shape, key=mx.random.key(~subject.seed % 2**64))
     target = mx.take_along_axis(logits, (own + away) % vocabulary, axis=1)
     others = mx.put_along_axis(logits, own, mx.array(-math.inf), axis=1)
     loss = number((mx.logsumexp(others, axis=1, keepdims=True) - target).mean())

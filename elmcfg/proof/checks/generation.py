@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from elmcfg.costs import DTYPE_BYTES, KV_CACHE_DTYPE_BYTES, cost
-from elmcfg.proof.speed import COPY_BYTES, copy_bandwidth
 from elmcfg.proof.subject import CheckFailedError, CheckSkippedError, Subject
 from elmcfg.proof.tolerance import TOLERANCES, largest, number
+from elmcfg.speed import COPY_BYTES, copy_bandwidth
 
 if TYPE_CHECKING:
     import mlx.core as mx

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.proof.subject import CheckFailedError, CheckSkippedError, Subject
+from elmcfg.proof.subject import CheckFailedError, CheckSkippedError, Subject, some
 from elmcfg.proof.tolerance import number
 
 if TYPE_CHECKING:
@@ -125,5 +125,4 @@ def _check_slopes(slopes: dict[str, float]) -> None:
     bad = [f"{name} is not finite" for name, size in slopes.items() if not math.isfinite(size)]
     bad += [f"{name} is zero" for name, size in slopes.items() if size == 0]
     if bad:
-        more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        raise CheckFailedError("gradient of " + "; ".join(bad[:_SHOWN]) + more)
+        raise CheckFailedError("gradient of " + some(bad, _SHOWN, "; "))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elmcfg.costs import cost
-from elmcfg.proof.subject import CheckFailedError, Subject
+from elmcfg.proof.subject import CheckFailedError, Subject, some
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -25,8 +25,7 @@ def check(subject: Subject) -> str:
     built = subject.parameters
     problems = _differences(subject, built)
     if problems:
-        more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise CheckFailedError("; ".join(problems[:_SHOWN]) + more)
+        raise CheckFailedError(some(problems, _SHOWN, "; "))
     predicted = cost(subject.config).parameters.total
     if subject.counted != predicted:
         raise CheckFailedError(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.proof import tolerance as dtypes
-from elmcfg.proof.subject import CheckFailedError, Subject
-from elmcfg.proof.tolerance import share_of_difference
+from elmcfg.proof.subject import CheckFailedError, Subject, some
+from elmcfg.proof.tolerance import TOLERANCES, share_of_difference
 
 if TYPE_CHECKING:
     from elmcfg.model import TransformerBlock
 
 GROUPS = (32, 64, 128)
-TOLERANCES = {8: 0.05, 4: 0.5}
+ERRORS = {8: 0.05, 4: 0.5}
 """Largest error of a layer's output allowed, by bits, as a share of its largest number.
 
 A group of uniformly spread weights is cut into 2**bits - 1 steps, so a weight is off by
@@ -32,17 +31,17 @@ def check(subject: Subject) -> str:
 
     Raises:
         CheckFailedError: Naming a matrix that should have been quantized and was not, or a layer
-            whose error is beyond :data:`TOLERANCES`.
+            whose error is beyond :data:`ERRORS`.
     """
     skipped = {group: _left_out(subject, group) for group in GROUPS}
-    worst = dict.fromkeys(TOLERANCES, 0.0)
+    worst = dict.fromkeys(ERRORS, 0.0)
     last = len(subject.shape.layers) - 1
     for index in sorted({0, last // 2, last}):
-        for bits, tolerance in TOLERANCES.items():
+        for bits, most in ERRORS.items():
             subject.note(f"layer {index} with {bits} bits")
             layer = subject.evaluated_model.layers[index]
             error = _error(subject, layer, bits)
-            allowed = tolerance + dtypes.TOLERANCES[subject.dtype]
+            allowed = most + TOLERANCES[subject.dtype]
             if not error <= allowed:
                 found = (
                     f"layer {index} with {bits} bits is off by {error:.1%}, {allowed:.0%} allowed"
@@ -57,18 +56,17 @@ def check(subject: Subject) -> str:
             worst[bits] = max(worst[bits], error)
     errors = ", ".join(f"{bits} bits off by {error:.1%}" for bits, error in worst.items())
     named = [
-        f"group {group} leaves out {_some(names)}" for group, names in skipped.items() if names
+        f"group {group} leaves out {some(names, _SHOWN, ', ')}"
+        for group, names in skipped.items()
+        if names
     ]
     return "; ".join([errors, *(named or ["all matrices, groups of 32, 64 and 128"])])
 
 
 def _left_out(subject: Subject, group: int) -> list[str]:
     """Matrices that stay as they are with this group size; all of them rightly."""
-    import mlx.nn as nn
-
     model: Any = subject.unevaluated_copy()
-    fits = lambda _, m: hasattr(m, "to_quantized") and m.weight.shape[-1] % group == 0  # noqa: E731
-    nn.quantize(model, group_size=group, bits=4, class_predicate=fits)
+    _quantize(model, group, 4)
     kept = []
     for name, shape in subject.shape.tensor_shapes().items():
         if len(shape) != 2:
@@ -103,8 +101,7 @@ def _error(
     expected = layer(x, "causal") - x
     mx.eval(expected)
     own = layer.leaf_modules()
-    fits = lambda _, m: hasattr(m, "to_quantized") and m.weight.shape[-1] % _GROUP == 0  # noqa: E731
-    nn.quantize(layer, group_size=_GROUP, bits=bits, class_predicate=fits)
+    _quantize(layer, _GROUP, bits)
     if dequantized:
         layer.update_modules(
             tree_map(_dequantized, layer.leaf_modules(), is_leaf=nn.Module.is_module)
@@ -113,6 +110,16 @@ def _error(
         return share_of_difference(layer(x, "causal") - x, expected)
     finally:
         layer.update_modules(own)
+
+
+def _quantize(module: Any, group: int, bits: int) -> None:
+    """Quantize what can be, as mlx-lm does, in place."""
+    import mlx.nn as nn
+
+    def fits(_: str, part: Any) -> bool:
+        return hasattr(part, "to_quantized") and part.weight.shape[-1] % group == 0
+
+    nn.quantize(module, group_size=group, bits=bits, class_predicate=fits)
 
 
 def _dequantized(module: Any) -> Any:
@@ -127,8 +134,3 @@ def _dequantized(module: Any) -> Any:
         module.weight, module.scales, module.biases, module.group_size, module.bits
     )
     return plain
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
