@@ -88,6 +88,7 @@ MAY_IMPORT = {
     "conversion": {
         "backend",
         "config",
+        "costs",
         "document",
         "formats",
         "geometry",
