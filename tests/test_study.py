@@ -482,7 +482,8 @@ def test_what_is_done_is_kept_whatever_ends_the_study(
     plan: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     folder = tmp_path / "out"
-    # One at a time, so that the first proof is not the last.
+    # Whole proofs, one at a time, so that the last has not ended when the first is told.
+    plan.write_text(PLAN.replace("{shapes_only: true}", "{}"))
     process = start(plan, folder, "--jobs", "1")
     wait_for_line(process, "proof: ")
     os.kill(process.pid, number)
