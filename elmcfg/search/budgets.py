@@ -259,6 +259,15 @@ def quantity(name: str) -> Quantity:
     return known
 
 
+def outside(
+    least: Fraction | None, most: Fraction | None, low: Fraction, high: Fraction
+) -> Fraction:
+    """How far an interval ``low .. high`` is outside of another, which is open where None."""
+    below = Fraction(0) if least is None else least - high
+    above = Fraction(0) if most is None else low - most
+    return max(below, above, Fraction(0))
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """``least <= quantity <= most``, either side open where None.
@@ -305,6 +314,4 @@ class Goal:
         """How far a value is from what is wanted: less is better."""
         if self.sense:
             return -self.sense * value
-        below = Fraction(0) if self.least is None else self.least - value
-        above = Fraction(0) if self.most is None else value - self.most
-        return max(below, above, Fraction(0))
+        return outside(self.least, self.most, value, value)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from elmcfg.search.budgets import Bound, Conditions, Goal, Linear, Quantity, Shape
+from elmcfg.search.budgets import Bound, Conditions, Goal, Linear, Quantity, Shape, outside
 from elmcfg.search.halves import Floats, Integers, Schedules, Sums
 from elmcfg.search.question import Question
 from elmcfg.search.reference import RELEASED, Reference, of_schedules
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from elmcfg.search.space import Space
 
 _LARGEST = 2**62
-_ROUNDING = 1e-14
-"""Most that a score is off, as a share of the largest value: a few roundings of 2**-53 each."""
 TOO_LARGE = "the figures are too large: take a shorter context or a smaller batch"
 
 
@@ -129,9 +127,7 @@ class Table:
 
 def gap(bound: Bound, least: Fraction, most: Fraction) -> Fraction:
     """How far an interval is outside a bound."""
-    below = Fraction(0) if bound.least is None else bound.least - most
-    above = Fraction(0) if bound.most is None else least - bound.most
-    return max(below, above, Fraction(0))
+    return outside(bound.least, bound.most, least, most)
 
 
 def tables(space: Space, reference: Reference = RELEASED) -> Iterator[Table]:
@@ -200,10 +196,6 @@ def stretch(
     return first, end
 
 
-def _scaled(values: Integers, form: Linear) -> Floats:
-    return values.astype(np.float64) * float(form.scale)
-
-
 def _clipped(value: int) -> int:
     return max(-_LARGEST, min(_LARGEST, value))
 
@@ -246,61 +238,40 @@ class Best:
         return first, np.maximum(first, end)
 
     def _keep(self, table: Table, rows: Integers, first: Integers, end: Integers) -> None:
-        positions, scores = self._nearest(table, rows, first, end)
-        differences = table.attention.differences[rows] + table.ffn.differences[positions]
-        i = int(np.argmin(scores))
-        score: float | Fraction = float(scores[i])
-        if self.goal is not None:
-            i, score = self._exactly(self.goal, table, rows, positions, scores, differences)
+        goal = self.goal
+        score: float | Fraction
+        if goal is None:
+            positions = table.ffn.least_between(first, end)
+            differences = table.attention.differences[rows] + table.ffn.differences[positions]
+            i = int(np.argmin(differences))
+            score = float(differences[i]) + table.difference
+        else:
+            form = goal.quantity.form(table.shape, self.conditions)
+            positions = self._nearest(table, form, goal, rows, first, end)
+            differences = table.attention.differences[rows] + table.ffn.differences[positions]
+            by_row, by_column = rows_and_columns(table, form)
+            score, alike = _nearest_sums(by_row[rows] + by_column[positions], form, goal)
+            i = int(alike[np.argmin(differences[alike])])
         difference = float(differences[i]) + table.difference
         found = (score, difference, len(self._found), table, int(rows[i]), int(positions[i]))
         self._found.append(found)
         self.score = min(self.score, float(score))
 
-    def _exactly(
-        self,
-        goal: Goal,
-        table: Table,
-        rows: Integers,
-        positions: Integers,
-        scores: Floats,
-        differences: Floats,
-    ) -> tuple[int, Fraction]:
-        """The least different of the best, by the fractions that the scores are rounded from."""
-        form = goal.quantity.form(table.shape, self.conditions)
-        by_row, by_column = rows_and_columns(table, form)
-        largest = float(by_row[-1] + by_column[-1]) * float(form.scale)
-        near = np.flatnonzero(scores <= scores.min() + _ROUNDING * largest)
-        sums, which = np.unique(
-            by_row[rows[near]] + by_column[positions[near]], return_inverse=True
-        )
-        exact = [goal.badness(total * form.scale) for total in sums.tolist()]
-        best = min(exact)
-        among = near[np.array([score == best for score in exact])[which]]
-        return int(among[np.argmin(differences[among])]), best
-
     def _nearest(
-        self, table: Table, rows: Integers, first: Integers, end: Integers
-    ) -> tuple[Integers, Floats]:
-        """In each row the best position, and its score: less is better."""
-        goal = self.goal
-        if goal is None:
-            positions = table.ffn.least_between(first, end)
-            return positions, (
-                table.attention.differences[rows] + table.ffn.differences[positions]
-            ) + table.difference
-        form = goal.quantity.form(table.shape, self.conditions)
-        by_row, by_column = rows_and_columns(table, form)
+        self,
+        table: Table,
+        form: Linear,
+        goal: Goal,
+        rows: Integers,
+        first: Integers,
+        end: Integers,
+    ) -> Integers:
+        """In each row the best position."""
         if not form.per_ffn_unit:
-            positions = table.ffn.least_between(first, end)
-        elif goal.sense:
-            positions = first if goal.sense < 0 else end - 1
-        else:
-            positions = self._around(table, form, goal, rows, first, end)
-        values = _scaled(by_row[rows] + by_column[positions], form)
+            return table.ffn.least_between(first, end)
         if goal.sense:
-            return positions, -goal.sense * values
-        return positions, distance(values, goal)
+            return first if goal.sense < 0 else end - 1
+        return self._around(table, form, goal, rows, first, end)
 
     def _around(
         self,
@@ -335,14 +306,24 @@ class Best:
         return [t.design(row, position) for *_, t, row, position in sorted(self._found)[:most]]
 
 
-def distance(values: Floats, goal: Goal) -> Floats:
-    """How far values are outside a goal's interval."""
-    result = np.zeros(len(values))
+def _nearest_sums(sums: Integers, form: Linear, goal: Goal) -> tuple[Fraction, Integers]:
+    """How far the best of some costs, unscaled, is from a goal, and where those as good are."""
+    if goal.sense:
+        extreme = sums.min() if goal.sense < 0 else sums.max()
+        return goal.badness(int(extreme) * form.scale), np.flatnonzero(sums == extreme)
+    # Around one end of the interval: the last one up to it, and the first one beyond.
+    end = goal.most if goal.least is None else goal.least
+    middle = _LARGEST if end is None else _clipped(end / form.scale // 1)
+    below, above = sums[sums <= middle], sums[sums > middle]
+    likely = [int(below.max())] if len(below) else []
+    likely += [int(above.min())] if len(above) else []
+    best = min(goal.badness(each * form.scale) for each in likely)
+    alike = np.full(len(sums), True)
     if goal.least is not None:
-        result = np.maximum(result, float(goal.least) - values)
+        alike &= sums >= _clipped(-((best - goal.least) / form.scale // 1))
     if goal.most is not None:
-        result = np.maximum(result, values - float(goal.most))
-    return result
+        alike &= sums <= _clipped((goal.most + best) / form.scale // 1)
+    return best, np.flatnonzero(alike)
 
 
 @dataclass(frozen=True, slots=True)
