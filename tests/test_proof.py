@@ -106,7 +106,7 @@ def test_details_carry_the_figures() -> None:
     assert detail(report, "parameters") == f"26 tensors, {total:,} parameters"
     assert detail(report, "shapes") == "3 layers of (2, 12, 64), logits (2, 12, 101)"
     assert detail(report, "forward").startswith("logits (2, 12, 101), all finite, largest ")
-    assert detail(report, "cache").startswith("pieces of 7, 3 and 2 times 1 tokens within ")
+    assert detail(report, "cache").startswith("pieces of 8, 2 and 2 times 1 tokens within ")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

@@ -98,7 +98,10 @@ class Model(nn.Module):
         Returns:
             Logits (B, L, vocab_size).
         """
-        hidden = self.transformer(tokens, cache)
+        return self.head(self.transformer(tokens, cache))
+
+    def head(self, hidden: mx.array) -> mx.array:
+        """Map normed hidden states (B, L, D) to logits (B, L, vocab_size)."""
         tied = "lm_head" not in self
         head = self.transformer.token_embeddings.as_linear if tied else self.lm_head
         logits: mx.array = head(hidden)

@@ -115,11 +115,23 @@ class Subject:
 
     @cached_property
     def short_logits(self) -> mx.array:
-        """Logits (1, S, vocab_size) of the short tokens, in one pass without a cache, evaluated."""
+        """Logits (1, S, vocab_size) of the short tokens: of the streams after the last layer."""
+        model = self.evaluated_model
+        return model.head(model.transformer.norm(self.short_streams[-1]))
+
+    @cached_property
+    def paired_logits(self) -> mx.array:
+        """Logits (2, S, vocab_size) of the short tokens, and of the same with another second half.
+
+        In one pass without a cache, evaluated.
+        """
         import mlx.core as mx
 
-        self.note("one pass over the short tokens")
-        logits = self.evaluated_model(self.short_tokens)
+        tokens, half = self.short_tokens, self.short_tokens.shape[1] // 2
+        other = (tokens[:, half:] + 1) % self.config.vocab_size
+        changed = mx.concatenate([tokens[:, :half], other], axis=1)
+        self.note("one pass over two rows")
+        logits = self.evaluated_model(mx.concatenate([tokens, changed]))
         mx.eval(logits)
         return logits
 

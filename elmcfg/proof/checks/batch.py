@@ -25,18 +25,16 @@ def check(subject: Subject) -> str:
     import mlx.core as mx
 
     model, row = subject.evaluated_model, subject.short_tokens
-    other = (row[:, ::-1] + 1) % subject.config.vocab_size
     length = row.shape[1]
     padding = min(3, length - 1)
     alone = subject.short_logits
-    subject.note("beside another row")
-    beside = model(mx.concatenate([row, other]))[:1]
-    share = share_of_difference(beside, alone)
+    share = share_of_difference(subject.paired_logits[:1], alone)
     expect_close("a row changes with its neighbour", share, subject.dtype)
     subject.note("padded")
     filler = mx.zeros((1, padding), row.dtype)
     padded = mx.concatenate([filler, row[:, : length - padding]], axis=1)
     caches = [PaddedCache([0, padding]) for _ in model.layers]
+    other = (row[:, ::-1] + 1) % subject.config.vocab_size
     hidden = model(mx.concatenate([other, padded]), caches)[1:, padding:]
     padded_share = share_of_difference(hidden, alone[:, : length - padding])
     expect_close(f"a row changes with {padding} tokens of padding", padded_share, subject.dtype)

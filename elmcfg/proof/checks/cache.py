@@ -56,7 +56,7 @@ def piece_lengths(length: int) -> list[int]:
     """How ``length`` tokens are cut: two pieces of several tokens where there are, then ones."""
     steps = min(DECODE_STEPS, max(1, length - 1))
     rest = length - steps
-    second = rest // 3
+    second = min(rest // 3, max(2, rest // 9))
     return [piece for piece in (rest - second, second) if piece] + [1] * steps
 
 
