@@ -178,7 +178,7 @@ def _field_violation(error: ErrorDetails) -> Violation:
             f"{where} is missing",
             f"add it, for example {key}: {example}" if example else "add it",
         )
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):
         known = Schedule.model_fields if len(loc) > 1 else Config.model_fields
         name = str(loc[-1])
         return _unknown(name, _close(name, known), loc)

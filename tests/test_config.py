@@ -3,12 +3,13 @@
 import json
 import math
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from elmcfg import dump, load
+from elmcfg import dump, load, validate
 from elmcfg.config import Config, resolve
 from elmcfg.diagnostics import has_errors
 from elmcfg.document import parse
@@ -150,3 +151,9 @@ def test_lists_may_follow_a_recipe_that_is_not_rounded() -> None:
     assert config.num_query_heads == tuple(heads)
     with pytest.raises(ValidationError, match="the recipe gives 16"):
         Config.model_validate({**recipe, **lists})
+
+
+def test_a_key_that_is_no_string_is_an_unknown_one() -> None:
+    raw: dict[Any, Any] = RECIPE | {1: 2}
+    (found,) = validate(raw)
+    assert (found.code, found.message) == ("ELM102", 'unknown key "1"')

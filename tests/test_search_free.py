@@ -230,10 +230,11 @@ def test_ctrl_c_ends_the_solver_and_is_no_result() -> None:
         (("--qkv-multipliers", "0.5,1.0"), "a free space has one"),
         (("--space", "wide"), "a free space has one"),
         (("--frame-ffn-multiplier", "4"), "free lists have no frame"),
+        (("--min-params", "1e30"), "free lists are searched up to 4.6e+18"),
     ],
 )
 def test_wrong_calls_are_explained(run: Run, arguments: tuple[str, ...], message: str) -> None:
-    done = run("scale", "--max-params", "9M", "--free", "any", *arguments)
+    done = run("scale", "--max-kv-cache", "9M", "--free", "any", *arguments)
     assert (done.code, done.out) == (2, "")
     assert message in " ".join(done.err.split())
 

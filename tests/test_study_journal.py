@@ -105,6 +105,17 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(
     assert (tmp_path / "j").read_bytes() == before
 
 
+def test_what_is_wrong_with_the_disk_is_not_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "write", broken)
+    with pytest.raises(JournalError, match="Input/output error; see to that and go on with"):
+        Journal(tmp_path / "j").append([record("a")])
+
+
 def start(path: Path, who: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", WRITER, str(path), who], stdout=subprocess.PIPE)
 

@@ -1,5 +1,6 @@
 """Training runs: pairing, bits per byte, the start, going on after a kill, and bad input."""
 
+import io
 import math
 import os
 import signal
@@ -252,6 +253,25 @@ def test_a_tokenizer_larger_than_the_vocabulary(corpus: CorpusSpec, pieces: Path
         spec = corpus.model_copy(update={"tokenizer": tokenizer})
         with pytest.raises(CorpusError, match=f"has {count} tokens, but the model's vocab_size"):
             train(small, settings(), spec, seed=0)
+
+
+def test_a_tokenizer_that_knows_nothing_of_what_is_held_out(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["ab", "ba"] * 9), model_writer=model, vocab_size=5,
+        model_type="char", add_dummy_prefix=False, minloglevel=2,
+    )  # fmt: skip
+    tokenizer, text = tmp_path / "ab.model", tmp_path / "text.txt"
+    tokenizer.write_bytes(model.getvalue())
+    for held_out, fails in (("cdcd", True), ("cdca", False)):
+        text.write_text("abab" + held_out)
+        spec = CorpusSpec(source=str(text), tokenizer=str(tokenizer), validation=0.5)
+        if fails:
+            with pytest.raises(CorpusError, match="knows no character of the held-out text"):
+                read_corpus(spec)
+        else:
+            assert read_corpus(spec).validation_bytes.sum() == 1
 
 
 def test_a_tokenizer_that_is_none(corpus: CorpusSpec) -> None:

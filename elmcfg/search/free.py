@@ -238,9 +238,15 @@ class _Model:
 
 
 def _whole(form: Linear, least: Fraction | None, most: Fraction | None) -> tuple[int, int]:
-    """An interval in the form's unscaled whole numbers."""
+    """An interval in the form's unscaled whole numbers.
+
+    Raises:
+        ValueError: If it begins beyond what the solver can count to.
+    """
     low = -_OPEN if least is None else max(-_OPEN, ceil(least / form.scale))
     high = _OPEN if most is None else min(_OPEN, floor(most / form.scale))
+    if low > _OPEN:
+        raise ValueError(f"free lists are searched up to {float(_OPEN * form.scale):.1e}; ask less")
     return low, high
 
 

@@ -33,6 +33,11 @@ _BEGINNING = re.compile(rb'\{"key": ?"([^"\\]+)", ?"status": ?"([^"\\]+)"[,}]')
 asked whether they are there."""
 
 
+def _remedy(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "make room" if full else "see to that"
+
+
 class _Line(NamedTuple):
     status: str
     text: bytes
@@ -87,8 +92,8 @@ class Journal:
             self._write(text)
         except OSError as error:
             raise JournalError(
-                f"{self.path}: cannot be written: {error.strerror or error}; make room and go on "
-                "with --resume"
+                f"{self.path}: cannot be written: {error.strerror or error}; "
+                f"{_remedy(error)} and go on with --resume"
             ) from error
         self.refresh()
 

@@ -68,6 +68,8 @@ def read_corpus(spec: CorpusSpec) -> Corpus:
         processor = _sentencepiece(path)
         vocabulary = processor.vocab_size()
         train, validation, lengths = _pieces(processor, *parts)
+        if len(lengths) and not lengths.any():
+            raise TokenizerError(f"tokenizer {path}: knows no character of the held-out text")
     return Corpus(
         train,
         validation,
