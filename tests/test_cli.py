@@ -10,6 +10,7 @@ import oracles
 import pytest
 from conftest import Run
 
+import elmcfg
 from elmcfg import __version__
 from elmcfg.linter import load
 from elmcfg.sources import data_folder
@@ -383,3 +384,30 @@ class TestAround:
         done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
         assert done.stdout.startswith("openelm-3b: 36 layers")
         assert done.stderr == ""
+
+
+INTERRUPTED = """
+from importlib import import_module
+
+import click
+
+module = import_module("elmcfg.cli.main")
+
+def interrupted(**_):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        raise click.exceptions.Abort from None
+
+module.cli.main = interrupted
+module.main()
+"""
+
+
+def test_ctrl_c_while_a_dataclass_is_made_exits_with_130(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    path = os.pathsep.join([str(tmp_path), str(Path(elmcfg.__file__).parent.parent)])
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    assert done.returncode == 130

@@ -80,6 +80,9 @@ def main() -> NoReturn:
     try:
         code = cli.main(standalone_mode=False, prog_name="elmcfg")
     except click.exceptions.Abort:
+        # CPython ends by the signal, though the interrupt was caught, if that passed through an
+        # exec() of text, as where dataclasses are made; unless another exec() comes after it.
+        exec("")
         code = 130
     except click.ClickException as error:
         error.show()
