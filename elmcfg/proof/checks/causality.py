@@ -9,8 +9,8 @@ from elmcfg.proof.tolerance import expect_close, share_of_difference
 def check(subject: Subject) -> str:
     """Change the later tokens, and see that the logits before them stay and their own change.
 
-    Tolerance: :data:`elmcfg.proof.tolerance.TOLERANCES`. Both rows have the same operations done on
-    the earlier tokens, so they usually agree to the last bit.
+    Tolerance: :data:`elmcfg.proof.tolerance.TOLERANCES`. Both are rows of one pass, in which a BLAS
+    may add up each row in its own order, so that they agree to rounding.
 
     Raises:
         CheckFailedError: If an earlier logit changed, or no later one did.
