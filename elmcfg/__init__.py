@@ -10,12 +10,12 @@
 next to nothing.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here: `python -m elmcfg` runs this file before it can take the working
+# directory off the path, where a stranger's typing.py may lie.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from elmcfg.config import Config, resolve
     from elmcfg.costs import Cost, cost
     from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity, Span
@@ -79,7 +79,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
@@ -87,5 +89,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def __dir__() -> list[str]:
+def __dir__() -> "list[str]":
     return [*globals(), *__all__]

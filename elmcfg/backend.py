@@ -33,10 +33,13 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
 OPENBLAS_VARIABLE = "ELMCFG_OPENBLAS"
+
+_OPENBLAS = "cmeel-openblas"
 
 _BACKENDS = ("mlx-metal", "mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-cuda")
 
@@ -154,19 +157,37 @@ def _load_given(setting: str) -> Blas:
 
 
 def _load_packaged() -> Blas:
-    path = next(_installed("cmeel.prefix/lib/libopenblas.so*"), None)
+    path = next(_installed(_OPENBLAS, "cmeel.prefix/lib/libopenblas.so*"), None)
     if path is None:
-        return Blas(None, None, "cmeel-openblas is not installed")
+        return Blas(None, None, f"{_OPENBLAS} is not installed")
     try:
         return _load(path, "packaged")
     except OSError as error:
-        return Blas(None, None, f"cmeel-openblas cannot be loaded: {_one_line(error)}")
+        return Blas(None, None, f"{_OPENBLAS} cannot be loaded: {_one_line(error)}")
 
 
-def _installed(pattern: str) -> Iterator[Path]:
-    """Files beside the installed packages: site folders, and ``--target`` folders on the path."""
-    for entry in sys.path:
-        yield from sorted(Path(entry or ".").glob(pattern))
+def _installed(distribution: str, pattern: str) -> Iterator[Path]:
+    """Find the files of a distribution that match a pattern, by its own record of them.
+
+    The working directory may hold a stranger's files, and so their records too: Python has it on
+    the path in a console, with ``-c`` and with ``-m``. It is left out.
+    """
+    from importlib import metadata
+
+    folders = [entry for entry in sys.path if not _is_here(entry)]
+    for found in metadata.distributions(name=distribution, path=folders):
+        for file in sorted(found.files or ()):
+            path = Path(str(file.locate()))
+            if file.match(pattern) and path.is_file():
+                yield path
+
+
+def _is_here(entry: str) -> bool:
+    """Return whether an entry of the path is the working directory."""
+    try:
+        return Path(entry or ".").samefile(".")
+    except OSError:
+        return entry in ("", ".")
 
 
 def _load(path: Path, reason: str) -> Blas:
@@ -243,7 +264,8 @@ def _lend_libgfortran() -> bool:
         Whether there was one to lend.
     """
     public = b"libgfortran.so.5\0"
-    for path in _installed("mlx*.libs/libgfortran-*.so.5*"):
+    of_mlx = (_installed(name, "mlx*.libs/libgfortran-*.so.5*") for name in backends())
+    for path in chain.from_iterable(of_mlx):
         private = path.name.encode() + b"\0"
         content = path.read_bytes()
         if private not in content:

@@ -59,10 +59,18 @@ class Input:
     def read(self) -> Document:
         """The text and what it says."""
         if self.path is None:
-            return translated(decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown))
+            return translated(_read_stdin(self.shown))
         if self.path.lower().endswith(_WEIGHTS):
             return _read_checkpoint(Path(self.path), self.shown, found=bool(self.folders))
         return translated(read_bytes(Path(self.path), self.shown))
+
+
+def _read_stdin(shown: str) -> Document:
+    try:
+        return decode(sys.stdin.buffer.read(MAX_BYTES + 1), shown)
+    except OSError as error:  # It is closed, or a folder.
+        message = f"standard input cannot be read: {error.strerror}"
+        return unreadable(shown, message, "send a config to it: elmcfg ... - < config.json")
 
 
 def data_folder(name: str) -> Path:

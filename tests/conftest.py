@@ -41,6 +41,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         monkeypatch.setattr(sys, "argv", ["elmcfg", *arguments])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
         monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setenv("PYTHONSAFEPATH", "1")  # main() sets it, for good
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             main()

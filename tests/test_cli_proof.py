@@ -366,4 +366,4 @@ def test_a_terminal_sees_a_live_line_that_is_wiped_away() -> None:
     assert out.decode().count("passed") == 13
     assert "forward" in seen.decode()
     assert b"\n" not in seen
-    assert seen.endswith(b"\r\x1b[K")
+    assert seen.endswith(b"\x1b[G\x1b[K")

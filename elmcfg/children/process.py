@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -35,6 +36,13 @@ DEFAULTS = {"GLIBC_TUNABLES": _TUNABLES}
 """Environment of a child, where the user's says nothing else."""
 
 Message = dict[str, Any]
+
+
+def command_of(module: str) -> tuple[str, ...]:
+    """Return the command of a child that runs a module of elmcfg, and no file of the user's."""
+    return (sys.executable, "-P", str(Path(__file__).with_name("start.py")), module)
+
+
 Result = TypeVar("Result")
 
 
@@ -133,8 +141,6 @@ class Process:
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        package = str(Path(__file__).parent.parent.parent)
-        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         with self._starting:
             if self._stopped:
                 raise Ended("it was stopped")
@@ -144,7 +150,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={**DEFAULTS, **os.environ, **self._environment, "PYTHONPATH": path},
+                env={**DEFAULTS, **os.environ, **self._environment},
                 start_new_session=True,
             )
 

@@ -12,6 +12,8 @@ import time
 from elmcfg.cli.common import note, out_style, say, width
 from elmcfg.proof import CHECKS, CheckResult, CheckStarted, Event, Plan, Step
 from elmcfg.render import proof
+from elmcfg.render.frames import printable
+from elmcfg.render.style import ERASE_LINE
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _WIDTH = max(len(check.name) for check in CHECKS)
@@ -51,12 +53,12 @@ class Checklist:
     def _draw(self, step: str) -> None:
         self._frame = (self._frame + 1) % len(_FRAMES)
         seconds = time.monotonic() - self._began
-        text = f"{_FRAMES[self._frame]} {self._check}  {step}"[: width() - 12]
-        sys.stderr.write(f"\r\x1b[K{text}  {seconds:.1f} s")
+        text = printable(f"{_FRAMES[self._frame]} {self._check}  {step}")[: width() - 12]
+        sys.stderr.write(f"{ERASE_LINE}{text}  {seconds:.1f} s")
         sys.stderr.flush()
 
     def clear(self) -> None:
         """Leave no half line behind."""
         if self._live:
-            sys.stderr.write("\r\x1b[K")
+            sys.stderr.write(ERASE_LINE)
             sys.stderr.flush()

@@ -55,16 +55,12 @@ def out_style() -> Style:
 
 def say(text: str, *, err: bool = False) -> None:
     """A result, on standard output; on standard error where something else has that."""
-    try:
-        click.echo(text, color=True, err=err)
-    except UnicodeEncodeError:
-        encoding = (sys.stderr if err else sys.stdout).encoding or "ascii"
-        click.echo(text.encode(encoding, "replace").decode(encoding), color=True, err=err)
+    click.echo(text, err=err, color=True)
 
 
 def note(text: str) -> None:
     """Anything that is not a result, on standard error."""
-    click.echo(text, err=True)
+    say(text, err=True)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from elmcfg import __version__
+from elmcfg.cli.terminal import OutputError, guarded
 
 _COMMANDS = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
@@ -77,31 +78,59 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    # Processes that a library starts for us take nothing from the working directory either.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    with guarded():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command line, and return its exit code."""
     try:
-        code = cli.main(standalone_mode=False, prog_name="elmcfg")
+        return int(cli.main(standalone_mode=False, prog_name="elmcfg") or 0)
     except click.exceptions.Abort:
         # CPython ends by the signal, though the interrupt was caught, if that passed through an
         # exec() of text, as where dataclasses are made; unless another exec() comes after it.
         exec("")
-        code = 130
+        return 130
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
-    except BrokenPipeError:
-        # The reader of our output has gone; whatever is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        return error.exit_code
+    except BrokenPipeError:  # The reader of our output has gone.
+        return 1
+    except OutputError as error:
+        click.echo(f"elmcfg: {error}", err=True)
+        return 2
     except MemoryError:
         click.echo("elmcfg: out of memory", err=True)
-        code = 1
+        return 1
     except Exception as error:
-        if os.environ.get("ELMCFG_TRACEBACK"):
-            raise
-        click.echo(
-            f"elmcfg: internal error: {type(error).__name__}: {error}\n"
-            "This is a fault of elmcfg, not of your input. Set ELMCFG_TRACEBACK=1 to see where, "
-            "and please report it.",
-            err=True,
-        )
-        code = 1
-    sys.exit(code)
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """Say what has ended a command that nobody thought of, and return its exit code."""
+    if os.environ.get("ELMCFG_TRACEBACK"):
+        from traceback import print_exception
+
+        print_exception(error)
+        return 1
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        click.echo("elmcfg: the working directory was deleted; change to another one", err=True)
+        return 2
+    click.echo(
+        f"elmcfg: internal error: {type(error).__name__}: {error}\n"
+        "This is a fault of elmcfg, not of your input. Set ELMCFG_TRACEBACK=1 to see where, "
+        "and please report it.",
+        err=True,
+    )
+    return 1
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return False
+    return True

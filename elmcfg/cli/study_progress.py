@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.cli.common import note
+from elmcfg.cli.terminal import Output
+from elmcfg.render.frames import printable
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
@@ -90,7 +92,7 @@ class Lines(Silent):
             if "costs" not in self._left.values():
                 note(f"elmcfg: costs of {self._costs:,} variant{'s' * (self._costs > 1)}")
             return
-        note(f"elmcfg: {job.title}: {told(record)} ({self.progress()})")
+        note(printable(f"elmcfg: {job.title}: {told(record)} ({self.progress()})"))
 
 
 class Live(Silent):
@@ -100,8 +102,10 @@ class Live(Silent):
         from rich.console import Console
         from rich.live import Live as Drawing
 
+        # It writes codes of its own, past the escaping: what it shows of others is printable.
+        stream = sys.stderr.stream if isinstance(sys.stderr, Output) else sys.stderr
         self._drawing: Any = Drawing(
-            console=Console(stderr=True), refresh_per_second=4, transient=True
+            console=Console(file=stream), refresh_per_second=4, transient=True
         )
         self._drawing.start()
         return self
@@ -114,7 +118,7 @@ class Live(Silent):
         super().recorded(job, record)
         if job.kind != "costs":
             self._drawing.console.print(
-                f"{job.title}: {told(record)}", markup=False, highlight=False
+                printable(f"{job.title}: {told(record)}"), markup=False, highlight=False
             )
 
     def tick(self) -> None:
@@ -130,7 +134,8 @@ class Live(Silent):
         table.add_column("step", ratio=1, no_wrap=True)
         for job, began in list(self._running.values()):
             spent = readable(time.monotonic() - began)
-            table.add_row(Text(job.title), spent, Text(self._steps.get(job.key, "")))
+            title, step = printable(job.title), printable(self._steps.get(job.key, ""))
+            table.add_row(Text(title), spent, Text(step))
         self._drawing.update(table)
 
 

@@ -21,6 +21,7 @@ from elmcfg.cli.common import (
     say,
     width,
 )
+from elmcfg.cli.terminal import write_exactly
 from elmcfg.document import write_back
 from elmcfg.render import frames
 from elmcfg.render.reports import FORMATS, View, report_of
@@ -133,7 +134,7 @@ def _written(results: Iterable[Checked], task: Task, lacking: dict[str, str]) ->
         if task.fixing is not Fixing.WRITE:
             continue
         if checked.input.path is None:
-            say(checked.text.removesuffix("\n"))
+            write_exactly(checked.text.removesuffix("\n") + "\n")
         elif checked.before is not None:
             try:
                 write_back(Path(checked.input.path), checked.before, checked.text)

@@ -9,14 +9,13 @@ This process never imports MLX.
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from elmcfg import backend
-from elmcfg.children import Ended, Limits, Process
+from elmcfg.children import Ended, Limits, Process, command_of
 from elmcfg.costs import cost
 from elmcfg.geometry import geometry
 from elmcfg.proof.device import DeviceError
@@ -29,7 +28,7 @@ from elmcfg.proof.report import CheckResult, CheckStarted, Plan, Progress, Repor
 if TYPE_CHECKING:
     from elmcfg.config import Config
 
-WORKER = (sys.executable, "-m", "elmcfg.proof.worker")
+WORKER = command_of("elmcfg.proof.worker")
 """Command of a child."""
 
 _ERRORS: dict[str, type[Exception]] = {

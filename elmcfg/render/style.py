@@ -6,6 +6,16 @@ import os
 from collections.abc import Mapping
 from typing import TextIO
 
+MARK = os.urandom(16).hex()
+"""Stands for the two characters that begin a terminal's codes, in text on its way there.
+
+Nobody who writes a file knows it, so that :mod:`elmcfg.cli.terminal` can tell our codes from those
+that a stranger put into a name.
+"""
+
+ERASE_LINE = f"{MARK}G{MARK}K"
+"""Moves to the beginning of the line and erases it."""
+
 _CODES = {
     "red": "31",
     "green": "32",
@@ -18,7 +28,7 @@ _CODES = {
 
 
 class Style:
-    """Wraps text in ANSI sequences, or leaves it alone."""
+    """Wraps text in marked ANSI sequences (:data:`MARK`), or leaves it alone."""
 
     def __init__(self, *, colour: bool) -> None:
         self.colour = colour
@@ -27,7 +37,7 @@ class Style:
         """``text`` in the given colours and weights."""
         if not self.colour or not text or not styles:
             return text
-        return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
+        return f"{MARK}{';'.join(_CODES[style] for style in styles)}m{text}{MARK}0m"
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
 from elmcfg.backend import BackendError, import_mlx, version_of
-from elmcfg.children import Channel, Ended, Limits, Process, jobs, open_channel
+from elmcfg.children import Channel, Ended, Limits, Process, command_of, jobs, open_channel
 from elmcfg.study.journal import Record
 
 if TYPE_CHECKING:
     from elmcfg.study.measure import Note
 
-COMMAND = (sys.executable, "-m", "elmcfg.study.worker")
+COMMAND = command_of("elmcfg.study.worker")
 """Command of a child."""
 
 # What comes before a proof or a measurement of speed leaves no trace on it, but a training's peak
