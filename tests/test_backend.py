@@ -128,6 +128,10 @@ def test_a_packaged_library_that_does_not_load_is_passed_over(
     library = tmp_path / "cmeel.prefix/lib/libopenblas.so"
     library.parent.mkdir(parents=True)
     library.write_bytes(b"not a library")
+    record = tmp_path / "cmeel_openblas-1.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Name: cmeel-openblas\nVersion: 1\n")
+    (record / "RECORD").write_text("cmeel.prefix/lib/libopenblas.so,,\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     found = backend._load_packaged()
     assert (found.name, found.path) == (None, None)
@@ -267,7 +271,7 @@ def test_kernels_that_the_processor_cannot_run_are_told(
 def test_a_library_for_another_processor_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = next(backend._installed("cmeel.prefix/lib/libopenblas.so*"), None)
+    path = next(backend._installed("cmeel-openblas", "cmeel.prefix/lib/libopenblas.so*"), None)
     if path is None:
         pytest.skip("cmeel-openblas is not installed")
     cpuinfo = tmp_path / "cpuinfo"

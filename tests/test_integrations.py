@@ -83,6 +83,19 @@ def test_inputs_are_never_commands(folder: Path) -> None:
         assert "${{" not in step["run"]
 
 
+def test_the_action_installs_with_nothing_of_the_repository(folder: Path) -> None:
+    pwned = folder / "pwned"
+    for name in ("venv", "ensurepip", "pip"):
+        (folder / f"{name}.py").write_text(f"open({str(pwned)!r}, 'w')\n")
+    step = ACTION["runs"]["steps"][0]
+    given = {"PYTHON": sys.executable, "GITHUB_ACTION_PATH": str(folder / "nowhere")}
+    environment = given | {"RUNNER_TEMP": str(folder / "temp")}
+    assert step["env"].keys() <= environment.keys()
+    done = bash(step["run"], folder, **environment)
+    assert "nowhere" in done.stderr  # which pip itself misses
+    assert not pwned.exists()
+
+
 def test_examples_name_inputs_that_there_are() -> None:
     uses = [
         step["with"]

@@ -35,6 +35,9 @@ def stranger(folder: Path, modules: set[str]) -> Path:
             (here / f"{name}.py").write_text(code)
     (here / "config.yaml").write_text(shipped()["tiny"].read_text())
     (here / "plan.yaml").write_text(PLAN)
+    # matplotlib reads this one, which may have LaTeX draw the text: a program, with a stranger's
+    # preamble.
+    (here / "matplotlibrc").write_text("text.usetex: true\nfont.size: 31\n")
     library = here / "cmeel.prefix" / "lib" / "libopenblas.so"
     library.parent.mkdir(parents=True)
     library.write_text("no library")
@@ -56,6 +59,7 @@ COMMANDS = (
     ("--help",),
     ("validate", "."),
     ("show", "config.yaml"),
+    ("show", "config.yaml", "--plot", "../picture.svg"),
     ("scale", "--max-params", "1B", "-q"),
     ("build-and-run", "config.yaml", "--shapes-only"),
     ("build-and-run", "config.yaml", "config.yaml", "--shapes-only"),
@@ -127,6 +131,16 @@ def test_a_folder_of_packages_goes_with_elmcfg_into_its_children(tmp_path: Path)
     assert done.stdout.strip() == str(packages / "elmcfg" / "__init__.py"), done.stderr
 
 
+def test_settings_of_matplotlib_in_the_working_directory_do_not_count(tmp_path: Path) -> None:
+    here = stranger(tmp_path, set())
+    (tmp_path / "other").mkdir()
+    pictures = [tmp_path / "one.svg", tmp_path / "two.svg"]
+    for folder, picture in zip([here, tmp_path / "other"], pictures, strict=True):
+        done = call([str(SCRIPT)], "show", "tiny", "--plot", str(picture), folder=folder)
+        assert done.returncode == 0, done.stderr
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+
+
 def test_the_openblas_is_found_by_its_own_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,9 +162,12 @@ def test_the_openblas_is_found_by_its_own_record(
     loose.write_text("")
     monkeypatch.chdir(here)
     loaded: list[Path] = []
-    monkeypatch.setattr(
-        backend, "_load", lambda path, why: loaded.append(path) or backend.Blas(None, None, why)
-    )
+
+    def load(path: Path, reason: str) -> backend.Blas:
+        loaded.append(path)
+        return backend.Blas(None, None, reason)
+
+    monkeypatch.setattr(backend, "_load", load)
     for path in (["", site], [".", site], [here, site], [tmp_path / "here/../here", site]):
         monkeypatch.setattr(sys, "path", [str(tmp_path / "loose"), *map(str, path)])
         assert backend._load_packaged().reason == "packaged"

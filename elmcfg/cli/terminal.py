@@ -123,4 +123,4 @@ def _open_what_is_closed() -> None:
         except OSError:
             os.open(os.devnull, flags)  # It gets the lowest free number, which is this one.
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: PTH123, SIM115
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

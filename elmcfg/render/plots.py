@@ -6,10 +6,12 @@ Colours are those of Okabe and Ito (2008), which people with colour blindness ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.document import new_file
+from elmcfg.render.frames import printable
 from elmcfg.search.budgets import Conditions, Quantity
 
 if TYPE_CHECKING:
@@ -66,7 +68,9 @@ def save(draw: Callable[[], Figure], path: Path, overwrite: bool) -> None:
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
-    import matplotlib
+    # It reads a `matplotlibrc` of the working directory, which can have LaTeX run.
+    with chdir(Path(__file__).parent):
+        import matplotlib
 
     matplotlib.rcParams["svg.hashsalt"] = "elmcfg"
     from matplotlib.figure import Figure
@@ -97,7 +101,8 @@ def layers(names: Sequence[str], shapes: Sequence[Geometry]) -> Figure:
         heads.bar(places, [x.num_kv_heads for x in shape.layers], color=_COLOURS[0], label="KV")
         ffn.bar(places, [x.ffn_dim for x in shape.layers], color=_COLOURS[1])
         heads.set(ylabel="heads", ylim=(0, most_heads * 1.08))
-        heads.set_title(name, loc="left", fontsize=10)
+        # A name with dollar signs is no formula.
+        heads.set_title(printable(name), loc="left", fontsize=10, parse_math=False)
         ffn.set(ylabel="ffn_dim", ylim=(0, most_ffn * 1.08))
         for axes in row:
             axes.set_xlim(-0.8, deepest - 0.2)
