@@ -5,7 +5,6 @@ Source: the Jenkins xunit-plugin's ``junit-10.xsd``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
@@ -16,9 +15,6 @@ from elmcfg.render.reports import View
 
 if TYPE_CHECKING:
     from elmcfg.checking import Checked
-
-# What XML 1.0 has no way to write.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def report(results: Iterable[Checked], view: View) -> Iterator[str]:
@@ -48,8 +44,8 @@ def _case(checked: Checked) -> tuple[str, bool]:
 
 
 def _text(d: Diagnostic) -> str:
-    return escape(_NOT_XML.sub("?", f"{frames.place(d)}: {d.code} {d.sentence}"))
+    return escape(frames.printable(f"{frames.place(d)}: {d.code} {d.sentence}"))
 
 
 def _quoted(text: str) -> str:
-    return quoteattr(_NOT_XML.sub("?", text))
+    return quoteattr(frames.printable(text))
