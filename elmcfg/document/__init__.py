@@ -5,6 +5,16 @@ them the :class:`~elmcfg.diagnostics.Span` of each. Problems of the text itself 
 keys, limits) come back in the document, never as exceptions. Nothing in a file is ever executed.
 """
 
+from elmcfg.document.files import (
+    FileTooLargeError,
+    LinkError,
+    UnsuitableFileError,
+    exists,
+    is_file,
+    open_regular,
+    read_regular,
+    require_inside,
+)
 from elmcfg.document.lines import Format
 from elmcfg.document.reading import (
     Document,
@@ -19,14 +29,22 @@ from elmcfg.document.writing import dump_yaml, new_file, write_atomically, write
 
 __all__ = [
     "Document",
+    "FileTooLargeError",
     "Format",
+    "LinkError",
+    "UnsuitableFileError",
     "decode",
     "dump_yaml",
+    "exists",
     "guess_format",
+    "is_file",
     "new_file",
+    "open_regular",
     "parse",
     "read_bytes",
+    "read_regular",
     "refused",
+    "require_inside",
     "unreadable",
     "write_atomically",
     "write_back",
