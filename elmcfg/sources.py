@@ -62,6 +62,11 @@ class Input:
     shipped: bool = False
     problem: str = ""
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder that it was found in; the innermost where several arguments lead to it."""
+        return Path(max(self.folders, key=len)) if self.folders else None
+
     def read(self) -> Document:
         """The text and what it says."""
         if self.problem:
@@ -71,9 +76,7 @@ class Input:
             return translated(decode(sys.stdin.buffer.read(MAX_BYTES + 1), self.shown))
         if self.path.lower().endswith(_WEIGHTS):
             return _read_checkpoint(Path(self.path), self.shown, found=bool(self.folders))
-        # Several arguments may lead to a file: by the innermost it is least a stranger's.
-        folder = Path(max(self.folders, key=len)) if self.folders else None
-        return translated(read_bytes(Path(self.path), self.shown, folder))
+        return translated(read_bytes(Path(self.path), self.shown, self.folder))
 
 
 def data_folder(name: str) -> Path:

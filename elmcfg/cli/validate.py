@@ -136,7 +136,8 @@ def _written(results: Iterable[Checked], task: Task, lacking: dict[str, str]) ->
             say(checked.text.removesuffix("\n"))
         elif checked.before is not None:
             try:
-                write_back(Path(checked.input.path), checked.before, checked.text)
+                folder = checked.input.folder
+                write_back(Path(checked.input.path), checked.before, checked.text, folder)
             except OSError as error:
                 shown = checked.input.shown
                 lacking[shown] = f"{shown}: not mended: {error.strerror or error}"

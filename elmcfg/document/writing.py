@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from elmcfg.document.files import LinkError, read_regular
+from elmcfg.document.tree import MAX_BYTES
+
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
     """YAML text with the keys in the given order and each list on lines of its own.
@@ -84,21 +87,27 @@ def write_atomically(path: Path, text: str, *, overwrite: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_back(path: Path, before: str, after: str) -> None:
+def write_back(path: Path, before: str, after: str, folder: Path | None = None) -> None:
     """Replace the text of a file that was read, as a whole or not at all.
 
-    A byte order mark, the permissions and, where the path is a link, the link stay.
+    A byte order mark, the permissions and, where the path is a link, the link stay. A link out of
+    the folder is not written through: whoever names a link, or a folder with links in it, need not
+    know which file they would lose.
 
     Args:
         path: The file.
         before: The text that was read from it.
         after: The text that it gets.
+        folder: What a link must not lead out of; the one that it is in where None.
 
     Raises:
+        LinkError: If it is a link out of the folder.
         OSError: If it may not be written, or is no longer what was read.
     """
     target = path.resolve()
-    raw = target.read_bytes()
+    if (folder or path.parent).resolve() not in target.parents:
+        raise LinkError(path, f"a link out of the folder; to change {target}, name it")
+    raw = read_regular(target, MAX_BYTES)
     if raw.decode("utf-8-sig", "replace") != before:
         raise OSError("it has changed meanwhile")
     if not os.access(target, os.W_OK):

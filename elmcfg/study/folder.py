@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from elmcfg import __version__
-from elmcfg.document import dump_yaml, write_atomically
+from elmcfg.document import dump_yaml, read_regular, write_atomically
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
@@ -20,6 +20,9 @@ PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS = (
     "plan.yaml", "study.json", "journal.jsonl", "claims.lock", "checkpoints",
 )  # fmt: skip
 _OWN = (PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS)
+
+MAX_STUDY_BYTES = 2**28
+"""Largest ``study.json`` that is read; one of a million jobs has some 150 MB."""
 
 FORMAT = 1
 """The format of ``study.json``, a number that changes when a reader of the old would misread it."""
@@ -115,6 +118,15 @@ def study_values(
             mode="json", include={"measure", "seeds", "proof", "speed", "training", "corpus"}
         ),
     }
+
+
+def base_of(folder: Path) -> Path | None:
+    """Return the folder that the paths of a study's plan count from; None where none is known."""
+    try:
+        values = from_json(read_regular(folder / STUDY, MAX_STUDY_BYTES))
+        return Path(values["settings"]["folder"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def checkpoints(folder: Path, key: str) -> Path:
