@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from elmcfg import __version__
+from elmcfg.cli import signals
 
 _COMMANDS = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
@@ -78,12 +79,13 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit."""
     try:
-        code = cli.main(standalone_mode=False, prog_name="elmcfg")
+        with signals.as_interrupts():
+            code = cli.main(standalone_mode=False, prog_name="elmcfg")
     except click.exceptions.Abort:
         # CPython ends by the signal, though the interrupt was caught, if that passed through an
         # exec() of text, as where dataclasses are made; unless another exec() comes after it.
         exec("")
-        code = 130
+        code = signals.exit_code()
     except click.ClickException as error:
         error.show()
         code = error.exit_code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elmcfg.cli import study_progress
+from elmcfg.cli import signals, study_progress
 from elmcfg.cli.common import fail, format_option, note, quiet_option, say
 from elmcfg.document import exists, is_file
 from elmcfg.study import folder as files
@@ -252,7 +252,7 @@ def _run(study: Study, output: Path, resume: bool, quiet: bool) -> Outcome:
         fail(str(error), 1)
     except KeyboardInterrupt:
         note(f"elmcfg: interrupted; what is done is kept: go on with -o {output} --resume")
-        sys.exit(130)
+        sys.exit(signals.exit_code())
 
 
 def _engine(plan: Plan, step: Note) -> Engine:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from elmcfg import __version__
-from elmcfg.document import dump_yaml, read_regular, write_atomically
+from elmcfg.document import dump_yaml, is_temporary, read_regular, write_atomically
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
@@ -42,9 +42,8 @@ def prepare(folder: Path, *, resume: bool) -> None:
         raise StudyFolderError(f"{folder}: this is a file; name a folder")
     if folder.is_dir():
         # A study that could not begin, for want of room, has left no more than these.
-        if any(path.name not in _OWN for path in folder.iterdir()) and (
-            not (folder / STUDY).is_file()
-        ):
+        others = [path for path in folder.iterdir() if not _is_own(path.name)]
+        if others and not (folder / STUDY).is_file():
             raise StudyFolderError(f"{folder}: there are other files already; name a new folder")
         if (folder / STUDY).is_file() and not resume:
             raise StudyFolderError(
@@ -54,6 +53,11 @@ def prepare(folder: Path, *, resume: bool) -> None:
         (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudyFolderError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def _is_own(name: str) -> bool:
+    """Return whether a study writes a file of this name, or one on its way to it."""
+    return name in _OWN or any(is_temporary(name, own) for own in _OWN)
 
 
 def write(
