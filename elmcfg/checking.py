@@ -7,6 +7,7 @@ of it, so that memory does not grow with the number of files.
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -152,9 +153,15 @@ def check(inputs: Sequence[Input], task: Task) -> Iterator[Checked]:
     from concurrent.futures import ProcessPoolExecutor  # pays with many files only
 
     chunks = [inputs[i : i + _CHUNK] for i in range(0, len(inputs), _CHUNK)]
-    with ProcessPoolExecutor(cores()) as pool:
+    with ProcessPoolExecutor(cores(), initializer=_leave_interrupts_to_the_parent) as pool:
         for done in pool.map(partial(_all, task=task), chunks):
             yield from done
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ignore Ctrl-C, which ends the parent, and be ended by what asks for an end otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _all(inputs: Sequence[Input], task: Task) -> list[Checked]:

@@ -2,39 +2,64 @@
 
 Nothing is read here but directories and ``.gitignore`` files. The rules of ``.gitignore`` are
 those of git, by way of ``pathspec``: a file of rules applies at and below its folder, a deeper one
-wins, and what lies in an ignored folder stays ignored.
+wins, and what lies in an ignored folder stays ignored. A ``.gitignore`` that is a link, no regular
+file or too large is not applied, which is what git does, and reported.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from elmcfg.document import LinkError, read_regular, require_inside
 
 if TYPE_CHECKING:
     from pathspec import RegexPattern
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _IGNORE_FILE = ".gitignore"
+_MODEL = "config.json"
+
+MAX_IGNORE_BYTES = 2**20
+"""Largest ``.gitignore`` that is read."""
+MAX_PATTERNS = 5_000
+"""Most patterns that the ``.gitignore`` files of a folder may have together: every path is compared
+with all of them."""
+MAX_WILDCARDS = 8
+"""Most ``*`` of a pattern; of ``**`` a pattern may have three."""
+
+_STAR = r"\[\^/\]\*"
+# A star and what must follow it, up to the next star of the same folder level.
+_STAR_AND_TEXT = re.compile(
+    rf"{_STAR}(?P<text>(?:\[\^/\]|\[\^?[\w-]+\]|\\.|[^\[\](){{}}?*+.^$|\\/])*)(?={_STAR})"
+)
+
+Report = Callable[[str, str], None]
+"""Called with the path of a ``.gitignore`` that is not applied, and why."""
 
 # The folder that rules belong to, with a slash at the end, and the rules, the last one first;
 # outermost folder first.
 _Rules = tuple[tuple[str, "tuple[RegexPattern, ...]"], ...]
 
 
-def walk(folder: str) -> Iterator[str]:
+def walk(folder: str, report: Report = lambda _, __: None) -> Iterator[str]:
     """YAML and JSON files in and below a folder, sorted within each folder.
 
-    Hidden folders, links to folders and what ``.gitignore`` names are passed by; a folder that
-    may not be listed is itself given, so that reading it says why.
+    Hidden folders, links out of the folder, links to folders and what ``.gitignore`` names are
+    passed by. A ``config.json`` that is a link out of the folder, and a folder that may not be
+    listed, are themselves given, so that reading them says why.
 
     Args:
         folder: As the user named it; the paths begin with it.
+        report: Called with each ``.gitignore`` that is not applied.
     """
+    ignore = _IgnoreFiles(report)
     # Not by recursion: folders can be nested deeper than Python's calls.
-    pending = [(folder, _outer_rules(folder))]
+    pending = [(folder, _outer_rules(folder, ignore))]
     while pending:
         here, rules = pending.pop()
         try:
@@ -45,16 +70,27 @@ def walk(folder: str) -> Iterator[str]:
         except OSError:
             yield here
             continue
-        if any(entry.name == _IGNORE_FILE for entry in entries):
-            rules += _rules_of(here)
-        folders = []
-        for entry in entries:
-            if entry.name.endswith(SUFFIXES) and not _is_folder(entry):
-                if not _ignored(entry.path, rules):
-                    yield entry.path
-            elif not entry.name.startswith(".") and _is_folder(entry):
-                folders.append(entry.path)
+        files = [e for e in entries if e.name.endswith(SUFFIXES) and not _is_folder(e)]
+        folders = [e.path for e in entries if not e.name.startswith(".") and _is_folder(e)]
+        if (files or folders) and any(entry.name == _IGNORE_FILE for entry in entries):
+            rules += ignore.rules(here)
+        for entry in files:
+            if not _ignored(entry.path, rules) and not _leads_out(entry, folder):
+                yield entry.path
         pending += [(p, rules) for p in reversed(folders) if not _ignored(p + "/", rules)]
+
+
+def _leads_out(entry: os.DirEntry[str], folder: str) -> bool:
+    """Return whether a file is a link out of the folder, which nobody would ask for."""
+    if not entry.is_symlink() or entry.name == _MODEL:
+        return False
+    try:
+        require_inside(Path(entry.path), Path(folder))
+    except LinkError:
+        return True
+    except OSError:  # reading it says why
+        return False
+    return False
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -64,7 +100,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _outer_rules(folder: str) -> _Rules:
+def _outer_rules(folder: str, ignore: _IgnoreFiles) -> _Rules:
     """The rules of the folders above, as far up as the repository goes.
 
     A folder that they leave out, yet the user has named, is taken without them.
@@ -74,29 +110,87 @@ def _outer_rules(folder: str) -> _Rules:
     if root is None:
         return ()
     between = [p for p in reversed(inner.parents) if p == root or root in p.parents]
-    rules: _Rules = tuple(rule for path in between for rule in _rules_of(str(path)))
+    rules: _Rules = tuple(rule for path in between for rule in ignore.rules(str(path)))
     steps = [p for p in (*between, inner) if p != root]
     return () if any(_ignored(f"{p}/", rules) for p in steps) else rules
 
 
-def _rules_of(folder: str) -> _Rules:
-    try:
-        text = Path(folder, _IGNORE_FILE).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ()
-    absolute = Path(folder).absolute().as_posix().rstrip("/") + "/"
-    patterns = [pattern for line in text.splitlines() for pattern in _patterns(line)]
-    return ((absolute, tuple(p for p in reversed(patterns) if p.include is not None)),)
+class _IgnoreFiles:
+    """Reads ``.gitignore`` files, as long as they have no more patterns together than is allowed.
+
+    Args:
+        report: Called with each that is not applied.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._patterns_left = MAX_PATTERNS
+
+    def rules(self, folder: str) -> _Rules:
+        """Return the rules of a folder's own file; none where it is missing or not applied."""
+        path = Path(folder, _IGNORE_FILE)
+        try:
+            if path.is_symlink():
+                self._report(str(path), "a link, which git does not follow either")
+                return ()
+            raw = read_regular(path, MAX_IGNORE_BYTES, links=False)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            self._report(str(path), f"cannot be read: {error.strerror}")
+            return ()
+        lines = [
+            line
+            for line in raw.decode("utf-8", "replace").splitlines()
+            if line.strip() and not line.startswith("#")
+        ]
+        if problem := self._excess(lines):
+            self._report(str(path), problem)
+            return ()
+        self._patterns_left -= len(lines)
+        absolute = Path(folder).absolute().as_posix().rstrip("/") + "/"
+        patterns = [pattern for line in lines for pattern in _patterns(line)]
+        return ((absolute, tuple(p for p in reversed(patterns) if p.include is not None)),)
+
+    def _excess(self, lines: list[str]) -> str:
+        if len(lines) > self._patterns_left:
+            return (
+                f"{len(lines):,} patterns are too many: the .gitignore files of a folder may have "
+                f"{MAX_PATTERNS:,} together"
+            )
+        wild = next((n for n in lines if n.count("*") > MAX_WILDCARDS or n.count("**") > 3), None)
+        if wild is not None:
+            return (
+                f"the pattern {wild[:80]!r} has more than {MAX_WILDCARDS} times * or 3 times **"
+            )
+        return ""
 
 
-def _patterns(line: str) -> Sequence[RegexPattern]:
+@lru_cache(maxsize=MAX_PATTERNS)
+def _patterns(line: str) -> tuple[RegexPattern, ...]:
     """The pattern of a line; none where git passes it by, as a lone ``!``."""
     from pathspec import GitIgnoreSpec  # only who has such a file pays for it
 
     try:
-        return GitIgnoreSpec.from_lines([line]).patterns
+        patterns = GitIgnoreSpec.from_lines([line]).patterns
     except ValueError:
         return ()
+    return tuple(map(_without_backtracking, patterns))
+
+
+def _without_backtracking(pattern: RegexPattern) -> RegexPattern:
+    """Return a pattern that matches the same in time linear in the length of a name.
+
+    A star that another star follows need not match more than the least: the other can take the
+    rest (as in the standard library's ``fnmatch``).
+    """
+    if pattern.regex is None:
+        return pattern
+    text = pattern.regex.pattern
+    atomic = _STAR_AND_TEXT.sub(r"(?>[^/]*?\g<text>)", text)
+    if atomic == text:
+        return pattern
+    return type(pattern)(re.compile(atomic), pattern.include)
 
 
 def _ignored(path: str, rules: _Rules) -> bool:

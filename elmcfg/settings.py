@@ -26,11 +26,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.codes import CODES
+from elmcfg.document import UnsuitableFileError, read_regular
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 FILE = "pyproject.toml"
+MAX_SETTINGS_BYTES = 2**20
+"""Largest ``pyproject.toml`` that is read."""
+MAX_PATTERNS = 1_000
+"""Most patterns of ``per-file-ignores``: every file is compared with all of them."""
 # What a file must hold to have the table at all; parsing TOML is slow.
 _TABLE = re.compile(rb"tool[\"']?\s*\.\s*[\"']?elmcfg|\[\s*[\"']?tool[\"']?\s*\]")
 
@@ -115,12 +120,15 @@ def load(folder: Path) -> Settings:
     """The settings that hold in a folder; the default ones where no file gives any.
 
     Raises:
-        SettingsError: If the table has an unknown key, a wrong value, or is not TOML.
+        SettingsError: If the file cannot be read, or the table has an unknown key or a wrong value,
+            or is not TOML.
     """
     inner = folder.absolute()
     for path in (place / FILE for place in (inner, *inner.parents)):
         try:
-            raw = path.read_bytes()
+            raw = read_regular(path, MAX_SETTINGS_BYTES)
+        except UnsuitableFileError as error:
+            raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
         except OSError:
             continue
         if not _TABLE.search(raw):
@@ -169,6 +177,11 @@ def _settings(table: Mapping[str, Any], path: Path, text: str) -> Settings:
     if not isinstance(ignores, dict):
         raise SettingsError(
             f"{where('per-file-ignores')}: not a table of patterns, each with a list of codes"
+        )
+    if len(ignores) > MAX_PATTERNS:
+        raise SettingsError(
+            f"{where('per-file-ignores')}: {len(ignores):,} patterns are too many: at most "
+            f"{MAX_PATTERNS:,}"
         )
     return Settings(
         select=_codes(listed("select"), where("select")),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from elmcfg.diagnostics import Severity
 from elmcfg.document import Document, Format, decode, read_bytes, refused, unreadable
 from elmcfg.document.tree import MAX_BYTES
 
@@ -22,7 +23,10 @@ VARIANT_SCHEMA = "variant.schema.json"
 STDIN = "-"
 """The argument that stands for standard input."""
 
-NO_CONFIGS = "no configs in this folder (YAML or JSON files with num_transformer_layers)"
+NO_CONFIGS = (
+    "no configs in this folder (YAML or JSON files with num_transformer_layers; links out of it are "
+    "not followed)"
+)
 """What is wrong with a folder that holds none."""
 
 _CONFIG = "config.json"
@@ -48,6 +52,7 @@ class Input:
         named: Whether it was named itself; if not, it is checked only if it looks like a config.
         folders: The arguments in whose folders it was found.
         shipped: Whether it comes with elmcfg, and so is not the user's to edit.
+        problem: Of a ``.gitignore`` that is not applied, why; such a file is never a config.
     """
 
     shown: str
@@ -55,14 +60,23 @@ class Input:
     named: bool = True
     folders: tuple[str, ...] = ()
     shipped: bool = False
+    problem: str = ""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that it was found in; the innermost where several arguments lead to it."""
+        return Path(max(self.folders, key=len)) if self.folders else None
 
     def read(self) -> Document:
         """The text and what it says."""
+        if self.problem:
+            remedy = "what it leaves out is checked too"
+            return unreadable(self.shown, self.problem, remedy, severity=Severity.WARNING)
         if self.path is None:
             return translated(_read_stdin(self.shown))
         if self.path.lower().endswith(_WEIGHTS):
             return _read_checkpoint(Path(self.path), self.shown, found=bool(self.folders))
-        return translated(read_bytes(Path(self.path), self.shown))
+        return translated(read_bytes(Path(self.path), self.shown, self.folder))
 
 
 def _read_stdin(shown: str) -> Document:
@@ -99,7 +113,7 @@ def read(source: Source) -> Document:
     name = os.fspath(source)
     inside = os.path.join(name, _CONFIG)  # noqa: PTH118
     if name != STDIN and _is_file(inside):
-        return translated(read_bytes(Path(inside), inside))
+        return translated(read_bytes(Path(inside), inside, Path(name)))
     weights = checkpoint_of(name) if is_folder(name) else None
     if weights is not None:
         return _read_checkpoint(weights, str(weights), found=True)
@@ -128,9 +142,12 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
         weights = None if _is_file(model) else checkpoint_of(argument)
         if weights is not None:
             yield Input(str(weights), str(weights), True, (argument,))
-        for found in folders.walk(argument):
+        refused: list[tuple[str, str]] = []
+        for found in folders.walk(argument, lambda path, why: refused.append((path, why))):
             named = whole and found == model
             yield Input(found.removeprefix("./"), found, named, (argument,))
+        for path, why in refused:
+            yield Input(path.removeprefix("./"), path, True, (argument,), problem=why)
         return
     if any(mark in argument for mark in "*?[") and not os.path.lexists(argument):
         from glob import glob
@@ -155,6 +172,8 @@ def discover(arguments: Iterable[str]) -> Iterator[Document]:
     for argument in arguments:
         found = False
         for item in find(argument):
+            if item.problem:  # it concerns who checks a folder
+                continue
             document = item.read()
             if item.named or looks_like_config(document):
                 found = True

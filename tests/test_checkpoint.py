@@ -223,10 +223,10 @@ class TestShards:
     def test_an_index_that_may_not_be_read(
         self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def forbidden(path: Path) -> bytes:
+        def forbidden(path: Path, max_bytes: int) -> bytes:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(Path, "read_bytes", forbidden)
+        monkeypatch.setattr(safetensors, "read_regular", forbidden)
         outcome = run("show", str(folder / safetensors.INDEX))
         assert outcome.code == 1
         assert "cannot be read: Permission denied" in outcome.err

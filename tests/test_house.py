@@ -27,9 +27,9 @@ MAY_IMPORT = {
     "config": {"diagnostics", "geometry", "invariants", "schedule"},
     "layers": {"config"},
     "costs": {"geometry"},
-    "folders": set(),
-    "sources": {"document", "folders", "formats"},
-    "settings": {"codes"},
+    "folders": {"document"},
+    "sources": {"diagnostics", "document", "folders", "formats"},
+    "settings": {"codes", "document"},
     "suppressions": {"codes", "diagnostics", "document", "settings"},
     "fixes": {"diagnostics", "document", "quick", "rules"},
     "checking": {

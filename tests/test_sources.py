@@ -117,11 +117,15 @@ class TestOddFiles:
         assert "pipe.yaml: error[ELM001] not a regular file" in done.out
         assert "self.yaml: error[ELM001] cannot be read: Too many levels" in done.out
 
-    def test_a_link_to_a_file_is_read(self, run: Run, here: Path) -> None:
-        put("elsewhere/a.yaml")
-        Path("here").mkdir()
-        Path("here/a.yaml").symlink_to("../elsewhere/a.yaml")
-        assert checked(run, "here") == ["here/a.yaml"]
+    def test_links_are_followed_within_the_folder_that_is_named(
+        self, run: Run, here: Path
+    ) -> None:
+        put("here/elsewhere/a.yaml", "outside.yaml")
+        Path("here/a.yaml").symlink_to("elsewhere/a.yaml")
+        Path("here/b.yaml").symlink_to("../outside.yaml")
+        assert checked(run, "here") == ["here/a.yaml", "here/elsewhere/a.yaml"]
+        assert checked(run, ".")[:2] == ["here/a.yaml", "here/b.yaml"]
+        assert checked(run, "here/b.yaml") == ["here/b.yaml"]
 
     def test_what_vanishes_between_listing_and_reading_is_passed_by(
         self, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,8 +133,8 @@ class TestOddFiles:
         put("a.yaml", "b.yaml")
         walk = folders.walk
 
-        def vanishing(folder: str):  # type: ignore[no-untyped-def]
-            found = list(walk(folder))
+        def vanishing(folder: str, *more):  # type: ignore[no-untyped-def]
+            found = list(walk(folder, *more))
             Path("a.yaml").unlink()
             return found
 

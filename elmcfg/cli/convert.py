@@ -14,6 +14,7 @@ from elmcfg.backend import BackendError
 from elmcfg.cli.common import complete_config, config_argument, fail, note, quiet_option
 from elmcfg.cli.parameters import INDICES
 from elmcfg.conversion.slicing import KEEP, Cut
+from elmcfg.document import TargetTakenError
 from elmcfg.sources import weights_of
 
 
@@ -110,6 +111,8 @@ def _told(target: str) -> Iterator[None]:
     """Ends the command with a message where the target cannot be written as asked."""
     try:
         yield
+    except (conversion.FolderTakenError, TargetTakenError):
+        fail(f"{target}: another program has written it meanwhile; --force replaces it", 1)
     except FileExistsError:
         fail(f"{target}: there is a file already; --force replaces it", 2)
     except (conversion.ConversionError, conversion.CheckpointError, BackendError) as error:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from elmcfg import __version__
+from elmcfg.cli import signals
 from elmcfg.cli.terminal import OutputError, guarded
 
 _COMMANDS = {
@@ -88,12 +89,13 @@ def main() -> NoReturn:
 def _run() -> int:
     """Run the command line, and return its exit code."""
     try:
-        return int(cli.main(standalone_mode=False, prog_name="elmcfg") or 0)
+        with signals.as_interrupts():
+            return int(cli.main(standalone_mode=False, prog_name="elmcfg") or 0)
     except click.exceptions.Abort:
         # CPython ends by the signal, though the interrupt was caught, if that passed through an
         # exec() of text, as where dataclasses are made; unless another exec() comes after it.
         exec("")
-        return 130
+        return signals.exit_code()
     except click.ClickException as error:
         error.show()
         return error.exit_code

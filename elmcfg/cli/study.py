@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elmcfg.cli import study_progress
+from elmcfg.cli import signals, study_progress
 from elmcfg.cli.common import fail, format_option, note, quiet_option, say
+from elmcfg.document import exists, is_file
 from elmcfg.study import folder as files
 from elmcfg.study.plan import KINDS, Plan, PlanError, read_plan
 
@@ -137,7 +138,7 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 
 def _source(name: str, here: Path) -> str:
     """A path from here, whatever folder the plan lies in; any other name as it is."""
-    return str(here / name) if (here / name).exists() else name
+    return str(here / name) if exists(here / name) else name
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -163,9 +164,9 @@ def _study(plan: Path | None, given: dict[str, Any], output: Path | None, resume
     from elmcfg.study.variants import variants
 
     folder = Path.cwd() if plan is None else plan.parent
-    if plan is None and resume and output is not None and (output / files.PLAN).is_file():
+    if plan is None and resume and output is not None and is_file(output / files.PLAN):
         plan = output / files.PLAN
-        folder = _folder_of(output)
+        folder = files.base_of(output) or Path.cwd()
     if plan is None and "variants" not in given:
         raise click.UsageError("name a PLAN, or variants by --variant and --profile")
     try:
@@ -177,15 +178,6 @@ def _study(plan: Path | None, given: dict[str, Any], output: Path | None, resume
         return Study(read, found, budget, list(jobs(read, found, folder, document)), folder)
     except PlanError as error:
         fail("the plan cannot be used\n" + str(error), 2)
-
-
-def _folder_of(output: Path) -> Path:
-    import json
-
-    try:
-        return Path(json.loads((output / files.STUDY).read_text())["settings"]["folder"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return Path.cwd()
 
 
 def _show(study: Study, output: Path | None, *, as_json: bool) -> None:
@@ -260,7 +252,7 @@ def _run(study: Study, output: Path, resume: bool, quiet: bool) -> Outcome:
         fail(str(error), 1)
     except KeyboardInterrupt:
         note(f"elmcfg: interrupted; what is done is kept: go on with -o {output} --resume")
-        sys.exit(130)
+        sys.exit(signals.exit_code())
 
 
 def _engine(plan: Plan, step: Note) -> Engine:

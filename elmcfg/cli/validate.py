@@ -137,7 +137,8 @@ def _written(results: Iterable[Checked], task: Task, lacking: dict[str, str]) ->
             write_exactly(checked.text.removesuffix("\n") + "\n")
         elif checked.before is not None:
             try:
-                write_back(Path(checked.input.path), checked.before, checked.text)
+                folder = checked.input.folder
+                write_back(Path(checked.input.path), checked.before, checked.text, folder)
             except OSError as error:
                 shown = checked.input.shown
                 lacking[shown] = f"{shown}: not mended: {error.strerror or error}"

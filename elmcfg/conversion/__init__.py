@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from elmcfg.conversion.weights import ConversionError, Weights
 from elmcfg.formats import safetensors
-from elmcfg.formats.folder import FolderError
+from elmcfg.formats.folder import FolderError, FolderTakenError
 from elmcfg.formats.safetensors import SHARD_BYTES, CheckpointError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "CheckpointError",
     "ConversionError",
     "FolderError",
+    "FolderTakenError",
     "Options",
     "convert",
     "guess_format",
@@ -104,7 +105,9 @@ def convert(
         ConversionError: If it cannot be done; nothing is left of it then.
         CheckpointError: If the weights cannot be read.
         FolderError: If a folder is there and may not be replaced, or cannot be written.
-        FileExistsError: If a file is there and may not be replaced.
+        FolderTakenError: If another program has written the folder meanwhile.
+        FileExistsError: If a file is there and may not be replaced; TargetTakenError if another
+            program has written it meanwhile.
         OSError: If it cannot be written.
         BackendError: If random weights are wanted and MLX is missing.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ import numpy as np
 from elmcfg.config import resolve
 from elmcfg.conversion.recipes import end_points
 from elmcfg.conversion.weights import DTYPES, ConversionError, Weights, cast, pieces
+from elmcfg.document import is_file, open_regular, read_regular
 from elmcfg.formats import folder, safetensors
 from elmcfg.formats.hub import foreign_code
 
@@ -29,6 +31,10 @@ TOKENIZER_FILES = (
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json",
 )  # fmt: skip
+
+
+_MAX_TOKENIZER_BYTES = 2**28  # one of 262,144 tokens, the most known, has 33 MB
+_MAX_TOKENIZER_CONFIG_BYTES = 16 * 2**20
 
 
 def with_recipe(config: Config) -> Config:
@@ -118,12 +124,28 @@ def write(
 def _copy(source: Path, target: Path) -> None:
     """Copy a file of a tokenizer, without the code that its config may name."""
     if source.name == "tokenizer_config.json":
+        raw = read_regular(source, _MAX_TOKENIZER_CONFIG_BYTES)
         with contextlib.suppress(ValueError, RecursionError):
-            values = json.loads(source.read_bytes())
+            values = json.loads(raw)
             if isinstance(values, dict) and values.pop("auto_map", None) is not None:
                 target.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
                 return
-    shutil.copyfile(source, target)
+    with open_regular(source, _MAX_TOKENIZER_BYTES) as stream, target.open("wb") as copy:
+        shutil.copyfileobj(stream, copy)
+
+
+def _require_readable(file: Path) -> None:
+    """Find out before anything is written whether a file of a tokenizer can be copied.
+
+    Raises:
+        ConversionError: If it cannot.
+    """
+    config = file.name == "tokenizer_config.json"
+    try:
+        with open_regular(file, _MAX_TOKENIZER_CONFIG_BYTES if config else _MAX_TOKENIZER_BYTES):
+            pass
+    except OSError as error:
+        raise ConversionError(f"{file}: cannot be read: {error.strerror}") from error
 
 
 # What transformers needs to read a SentencePiece model as Llama's, which OpenELM uses.
@@ -155,17 +177,20 @@ def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
         ConversionError: If there are none, yet one is needed.
         CheckpointError: If one in the folder is a link out of it.
     """
-    if given.is_dir():
-        found = tuple(given / name for name in TOKENIZER_FILES if (given / name).is_file())
+    if os.path.isdir(given):  # noqa: PTH112  # any path may be given
+        there = (given / name for name in TOKENIZER_FILES)
+        found = tuple(file for file in there if os.path.lexists(file) and not file.is_dir())
         if not found and needed:
             raise ConversionError(f"{given}: holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
         for file in found:
             safetensors.hold_inside(file)
+            _require_readable(file)
         return found
-    if not given.is_file():
+    if not is_file(given):
         raise ConversionError(f"{given}: no such tokenizer")
     if given.name != "tokenizer.model":
         raise ConversionError(
             f"{given}: name a tokenizer.model (SentencePiece) or the folder of a tokenizer"
         )
+    _require_readable(given)
     return (given,)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elmcfg.conversion.weights import ConversionError
+from elmcfg.document import read_regular
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 _KINDS = {NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE}
@@ -52,9 +53,7 @@ def sentencepiece(path: Path, size: int) -> Vocabulary:
         ConversionError: If it is no SentencePiece model, or has more pieces than rows.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ConversionError(f"{path}: too large for a SentencePiece model")
-        raw = path.read_bytes()
+        raw = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise ConversionError(f"{path}: cannot be read: {error.strerror}") from error
     try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elmcfg.document import open_regular
 from elmcfg.formats import gguf, mlx_quantized, safetensors
 from elmcfg.formats.mlx_quantized import Packed
 from elmcfg.formats.safetensors import CheckpointError, Entry
@@ -181,7 +182,8 @@ def _values(entry: Entry) -> Array:
     if entry.nbytes == 0:
         return np.empty(entry.shape, _NUMPY.get(entry.dtype, np.float32))
     try:
-        raw = np.memmap(entry.file, np.uint8, "r", entry.start, (entry.nbytes,))
+        with open_regular(entry.file, None) as stream:
+            raw = np.memmap(stream, np.uint8, "r", entry.start, (entry.nbytes,))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{entry.file}: cannot be read: {error}") from error
     if entry.dtype == "Q8_0":

@@ -5,6 +5,16 @@ them the :class:`~elmcfg.diagnostics.Span` of each. Problems of the text itself 
 keys, limits) come back in the document, never as exceptions. Nothing in a file is ever executed.
 """
 
+from elmcfg.document.files import (
+    FileTooLargeError,
+    LinkError,
+    UnsuitableFileError,
+    exists,
+    is_file,
+    open_regular,
+    read_regular,
+    require_inside,
+)
 from elmcfg.document.lines import Format
 from elmcfg.document.reading import (
     Document,
@@ -15,18 +25,37 @@ from elmcfg.document.reading import (
     refused,
     unreadable,
 )
-from elmcfg.document.writing import dump_yaml, new_file, write_atomically, write_back
+from elmcfg.document.temporary import beside, is_temporary, replaced
+from elmcfg.document.writing import (
+    TargetTakenError,
+    dump_yaml,
+    new_file,
+    write_atomically,
+    write_back,
+)
 
 __all__ = [
     "Document",
+    "FileTooLargeError",
     "Format",
+    "LinkError",
+    "TargetTakenError",
+    "UnsuitableFileError",
+    "beside",
     "decode",
     "dump_yaml",
+    "exists",
     "guess_format",
+    "is_file",
+    "is_temporary",
     "new_file",
+    "open_regular",
     "parse",
     "read_bytes",
+    "read_regular",
     "refused",
+    "replaced",
+    "require_inside",
     "unreadable",
     "write_atomically",
     "write_back",

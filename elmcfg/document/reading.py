@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +9,14 @@ from typing import Any
 
 from elmcfg.diagnostics import Diagnostic, Loc, Severity, Span, value_at
 from elmcfg.document import json_reader
+from elmcfg.document.files import (
+    FileTooLargeError,
+    UnsuitableFileError,
+    read_regular,
+    require_inside,
+)
 from elmcfg.document.lines import Format, Lines
 from elmcfg.document.tree import MAX_BYTES, MAX_DEPTH, MAX_KEYS, MAX_VALUES, TextProblem, Tree
-
-# Opening a named pipe would wait for a writer that may never come.
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(slots=True)
@@ -173,10 +174,15 @@ def _document(
 
 
 def unreadable(
-    path: str, message: str, remedy: str, code: str = "ELM001", span: Span | None = None
+    path: str,
+    message: str,
+    remedy: str,
+    code: str = "ELM001",
+    span: Span | None = None,
+    severity: Severity = Severity.ERROR,
 ) -> Document:
     """A document for a file whose text cannot be had."""
-    problem = Diagnostic(path, span, code, Severity.ERROR, (), message, remedy)
+    problem = Diagnostic(path, span, code, severity, (), message, remedy)
     return Document(path, "", guess_format(path, ""), None, [problem])
 
 
@@ -208,36 +214,34 @@ def decode(raw: bytes, path: str) -> Document:
     return parse(text, path)
 
 
-def read_bytes(path: Path, shown: str) -> Document:
-    """Read a file, which may be missing, unreadable, or no file at all."""
+def read_bytes(path: Path, shown: str, folder: Path | None = None) -> Document:
+    """Read a file, which may be missing, unreadable, or no file at all.
+
+    Args:
+        path: The file.
+        shown: What to call it.
+        folder: The folder that it was found in, where the user has not named it: no link out of
+            that folder is followed.
+    """
     try:
-        raw = _bytes(path)
+        if folder is not None:
+            require_inside(path, folder)
+        raw = read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         return unreadable(shown, "no such file", "check the path")
     except IsADirectoryError:
         return unreadable(shown, "this is a folder", "name a file in it")
+    except FileTooLargeError:
+        return _too_large(shown)
+    except UnsuitableFileError as error:
+        reason, _, remedy = error.strerror.partition("; ")
+        remedy = remedy or "name a file, or use - for standard input"
+        return unreadable(shown, reason, remedy)
     except OSError as error:
         return unreadable(
             shown, f"cannot be read: {error.strerror or error}", "check the permissions"
         )
-    except ValueError as error:
-        return unreadable(shown, f"not a usable path: {error}", "")
-    if raw is None:
-        return unreadable(shown, "not a regular file", "name a file, or use - for standard input")
     return decode(raw, shown)
-
-
-def _bytes(path: Path) -> bytes | None:
-    """The bytes, a few more than are allowed at most; ``None`` for a pipe, a device and so on."""
-    handle = os.open(path, os.O_RDONLY | _NO_WAITING | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb", buffering=0) as stream:
-        status = os.fstat(handle)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        # A file may grow while it is read, and those in /proc say that they are empty.
-        return stream.readall() if status.st_size <= MAX_BYTES else stream.read(MAX_BYTES + 1)
 
 
 def _too_large(path: str) -> Document:

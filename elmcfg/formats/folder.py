@@ -7,16 +7,16 @@ when everything in it is written.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from elmcfg.config import Config
 from elmcfg.costs import cost
+from elmcfg.document import beside, replaced
 from elmcfg.formats import hub
 from elmcfg.geometry import geometry
 
@@ -32,6 +32,10 @@ class FolderError(OSError):
     """A folder cannot be written; the message says why, in one line."""
 
 
+class FolderTakenError(FolderError):
+    """Another program has written the folder while we were at work; its content stays."""
+
+
 @contextlib.contextmanager
 def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[Path]:
     """A folder to fill, which gets its name when the block ends with something in it.
@@ -44,7 +48,6 @@ def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[P
     Raises:
         FolderError: If something is there, the disk has too little room, or it cannot be written.
     """
-    temporary = None
     try:
         if place.is_symlink() or (place.exists() and not _is_empty(place)):
             if not replace:
@@ -57,25 +60,32 @@ def new_folder(place: Path, nbytes: int, *, replace: bool = False) -> Iterator[P
         free = shutil.disk_usage(place.parent).free
         if free < nbytes + _SPARE_BYTES:
             raise FolderError(f"{place}: needs {nbytes:,} bytes of disk, free are {free:,}")
-        made = place.parent / f".{place.name}.{secrets.token_hex(4)}"
-        made.mkdir()  # unlike mkdtemp, with what the umask leaves
-        temporary = made
-        yield temporary
-        if written := list(temporary.iterdir()):
-            for file in written:  # so that the name outlives no content, should the power fail
-                with file.open("rb") as stream:
-                    os.fsync(stream.fileno())
-            if place.exists() and not _is_empty(place):
-                _exchange(temporary, place)
-            else:
-                temporary.replace(place)
+        with beside(place) as temporary:
+            temporary.mkdir()  # unlike mkdtemp, with what the umask leaves
+            yield temporary
+            if written := list(temporary.iterdir()):
+                for file in written:  # so that the name outlives no content, should the power fail
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+                _name(temporary, place, replace=replace)
     except FolderError:
         raise
     except OSError as error:
         raise FolderError(f"{place}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _name(temporary: Path, place: Path, *, replace: bool) -> None:
+    """Give a folder its name, in place of a model folder where that is allowed."""
+    if replace and place.exists() and not _is_empty(place):
+        _hold_model(place)
+        _exchange(temporary, place)
+        return
+    try:
+        temporary.replace(place)  # which replaces no folder but an empty one
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise FolderTakenError(f"{place}: another program has written it meanwhile") from error
 
 
 def _is_empty(place: Path) -> bool:
@@ -97,12 +107,12 @@ def _hold_model(place: Path) -> None:
 
 def _exchange(new: Path, place: Path) -> None:
     """Put a folder in the place of another, which is there until the new one is."""
-    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.parent))
+    old = replaced(new)
     try:
         place.replace(old)
         new.replace(place)
     finally:  # also when interrupted between the two
-        if not place.exists():
+        if not place.exists() and old.exists():
             old.replace(place)
         shutil.rmtree(old, ignore_errors=True)
 

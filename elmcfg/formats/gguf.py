@@ -13,13 +13,15 @@ tokenizers are, are passed by.
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from elmcfg.formats.safetensors import CheckpointError, Entry, check_places, regular_size
+from elmcfg.document import open_regular
+from elmcfg.formats.safetensors import CheckpointError, Entry, check_places
 
 ARCHITECTURE = "openelm"
 MAX_LAYERS = 512
@@ -79,9 +81,9 @@ def read_header(file: Path) -> Header:
     Raises:
         CheckpointError: If it is no GGUF file of version 2 or 3, or says what cannot be.
     """
-    size = regular_size(file)
     try:
-        with file.open("rb") as stream:
+        with open_regular(file, None) as stream:
+            size = os.fstat(stream.fileno()).st_size
             return _header(_Reader(stream, file, size))
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from error

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import json
 import math
-import stat
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from elmcfg.document import LinkError, exists, open_regular, read_regular, require_inside
 
 DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
@@ -38,6 +40,7 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _MOST_DIMENSION = 2**48
 _ALIGNMENT = 8
+_NAME_LENGTH = 80
 
 
 class CheckpointError(Exception):
@@ -118,11 +121,8 @@ def _merged(folder: Path) -> dict[str, Entry]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    size = regular_size(index)
-    if size > MAX_HEADER_BYTES:
-        raise CheckpointError(f"{index}: {size:,} bytes are too many for an index")
     try:
-        raw = index.read_bytes()
+        raw = read_regular(index, MAX_HEADER_BYTES)
     except OSError as error:
         raise CheckpointError(f"{index}: cannot be read: {_why(error)}") from error
     weight_map = _object(index, raw).get("weight_map")
@@ -139,10 +139,10 @@ def _shard(index: Path, name: str) -> Path:
     """A shard, which must be a file beside the index."""
     plain = name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
     if not plain or not name.endswith(".safetensors"):
-        raise CheckpointError(f"{index}: {name!r} is no name of a shard beside it")
+        raise CheckpointError(f"{index}: {_short(name)!r} is no name of a shard beside it")
     file = index.parent / name
-    if not file.exists():
-        raise CheckpointError(f"{index}: names {name}, which is not there")
+    if not exists(file):
+        raise CheckpointError(f"{index}: names {_short(name)}, which is not there")
     hold_inside(file)
     return file
 
@@ -150,37 +150,20 @@ def _shard(index: Path, name: str) -> Path:
 def hold_inside(file: Path) -> None:
     """Make sure that a file which was found in a folder, not named by the user, lies in it.
 
-    A folder of the hub's cache holds links into the ``blobs`` folder beside ``snapshots``; other
-    links out of the folder are not followed.
-
     Raises:
-        CheckpointError: If it does not.
+        CheckpointError: If it does not; :func:`elmcfg.document.require_inside` says when.
     """
     try:
-        folder, home = file.parent.resolve(), file.resolve().parent
-    except (OSError, RuntimeError) as error:  # links in a circle
+        require_inside(file, file.parent)
+    except LinkError as error:
+        raise CheckpointError(f"{file}: {error.strerror}") from error
+    except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {_why(error)}") from error
-    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-    if home not in (folder, blobs):
-        raise CheckpointError(
-            f"{file}: a link out of the folder, which is not followed; name the file that it "
-            "leads to"
-        )
 
 
-def regular_size(file: Path) -> int:
-    """Bytes of a regular file; reading anything else could wait for ever.
-
-    Raises:
-        CheckpointError: If there is none.
-    """
-    try:
-        status = file.stat()
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file}: cannot be read: {_why(error)}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError(f"{file}: not a regular file")
-    return status.st_size
+def _short(name: str) -> str:
+    """Return the beginning of a name that may be a megabyte long."""
+    return name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..."
 
 
 def _why(error: Exception) -> str:
@@ -188,9 +171,9 @@ def _why(error: Exception) -> str:
 
 
 def _file_headers(file: Path) -> dict[str, Entry]:
-    size = regular_size(file)
     try:
-        with file.open("rb") as stream:
+        with open_regular(file, None) as stream:
+            size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             if size < 10 or not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
                 raise CheckpointError(

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from elmcfg import __version__
-from elmcfg.document import dump_yaml, write_atomically
+from elmcfg.document import dump_yaml, is_temporary, read_regular, write_atomically
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
@@ -20,6 +20,9 @@ PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS = (
     "plan.yaml", "study.json", "journal.jsonl", "claims.lock", "checkpoints",
 )  # fmt: skip
 _OWN = (PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS)
+
+MAX_STUDY_BYTES = 2**28
+"""Largest ``study.json`` that is read; one of a million jobs has some 150 MB."""
 
 FORMAT = 1
 """The format of ``study.json``, a number that changes when a reader of the old would misread it."""
@@ -39,9 +42,8 @@ def prepare(folder: Path, *, resume: bool) -> None:
         raise StudyFolderError(f"{folder}: this is a file; name a folder")
     if folder.is_dir():
         # A study that could not begin, for want of room, has left no more than these.
-        if any(path.name not in _OWN for path in folder.iterdir()) and (
-            not (folder / STUDY).is_file()
-        ):
+        others = [path for path in folder.iterdir() if not _is_own(path.name)]
+        if others and not (folder / STUDY).is_file():
             raise StudyFolderError(f"{folder}: there are other files already; name a new folder")
         if (folder / STUDY).is_file() and not resume:
             raise StudyFolderError(
@@ -51,6 +53,11 @@ def prepare(folder: Path, *, resume: bool) -> None:
         (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudyFolderError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def _is_own(name: str) -> bool:
+    """Return whether a study writes a file of this name, or one on its way to it."""
+    return name in _OWN or any(is_temporary(name, own) for own in _OWN)
 
 
 def write(
@@ -115,6 +122,15 @@ def study_values(
             mode="json", include={"measure", "seeds", "proof", "speed", "training", "corpus"}
         ),
     }
+
+
+def base_of(folder: Path) -> Path | None:
+    """Return the folder that the paths of a study's plan count from; None where none is known."""
+    try:
+        values = from_json(read_regular(folder / STUDY, MAX_STUDY_BYTES))
+        return Path(values["settings"]["folder"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def checkpoints(folder: Path, key: str) -> Path:

@@ -14,15 +14,22 @@ import json
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from pydantic_core import from_json
+
+from elmcfg.document import open_regular
 
 Record = dict[str, Any]
 """A line: key, kind, variant, seed, learning_rate, status, error, result, started, seconds, host,
 device, versions, attempt."""
+
+MAX_BYTES = 4 * 2**30
+"""Largest journal that is read: its records are held in memory."""
+MAX_LINE_BYTES = 16 * 2**20
+"""Longest line that can be a record."""
 
 FINAL = ("done", "diverged")
 """Status of what need not be done again."""
@@ -71,15 +78,13 @@ class Journal:
         """Take in what others have appended since."""
         with self._lock:
             try:
-                with self.path.open("rb") as stream:
+                with open_regular(self.path, MAX_BYTES) as stream:
                     stream.seek(self._offset)
-                    raw = stream.read()
+                    for text in _whole_lines(stream):
+                        self._offset = stream.tell()
+                        self._take(text)
             except FileNotFoundError:
                 return
-            whole = raw.rfind(b"\n") + 1
-            self._offset += whole
-            for text in raw[:whole].splitlines():
-                self._take(text)
 
     def append(self, records: Sequence[Record]) -> None:
         """Write records, all in one piece; they are on the disk when this returns.
@@ -157,6 +162,17 @@ class Journal:
                 self.damaged += 1
                 del self._lines[key]
             return record
+
+
+def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield each line that has an end; in place of one that is too long, an empty one."""
+    while text := stream.readline(MAX_LINE_BYTES):
+        too_long = len(text) == MAX_LINE_BYTES and not text.endswith(b"\n")
+        while text and not text.endswith(b"\n"):
+            text = stream.readline(MAX_LINE_BYTES) if too_long else b""
+        if not text:  # the end of the last line is still to be written
+            return
+        yield b"" if too_long else text.rstrip(b"\r\n")
 
 
 def _parsed(text: bytes) -> Record | None:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elmcfg.config import Config
+from elmcfg.document import read_regular
 from elmcfg.geometry import Geometry, geometry
 from elmcfg.study import folder as files
 from elmcfg.study.journal import Journal
@@ -204,7 +205,7 @@ def read_results(folder: Path) -> Results:
 
 def _header(path: Path) -> _Header:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_regular(path, files.MAX_STUDY_BYTES))
         header = _Header.model_validate(values)
         for variant in header.variants:
             variant.shape()

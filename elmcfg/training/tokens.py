@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elmcfg.document import read_regular
 from elmcfg.training.corpora import read_text
 from elmcfg.training.errors import TokenizerError
 from elmcfg.training.results import CorpusFacts
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from elmcfg.training.settings import CorpusSpec
 
 BYTES = 256
+MAX_TOKENIZER_BYTES = 64 * 2**20
+"""Largest SentencePiece model that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,9 @@ def read_corpus(spec: CorpusSpec) -> Corpus:
         lengths = np.ones(len(validation), dtype=np.int64)
     else:
         path = Path(spec.tokenizer)
-        name, sha256 = path.name, hashlib.sha256(_model_bytes(path)).hexdigest()
-        processor = _sentencepiece(path)
+        model = _model_bytes(path)
+        name, sha256 = path.name, hashlib.sha256(model).hexdigest()
+        processor = _sentencepiece(path, model)
         vocabulary = processor.vocab_size()
         train, validation, lengths = _pieces(processor, *parts)
         if len(lengths) and not lengths.any():
@@ -115,12 +119,12 @@ def _character_before(content: bytes, cut: int) -> int:
 
 def _model_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, MAX_TOKENIZER_BYTES)
     except OSError as error:
         raise TokenizerError(f"tokenizer {path}: cannot be read: {error.strerror}") from error
 
 
-def _sentencepiece(path: Path) -> Any:
+def _sentencepiece(path: Path, model: bytes) -> Any:
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError as error:
@@ -129,7 +133,7 @@ def _sentencepiece(path: Path) -> Any:
             "run: pip install 'elmcfg[study]', or use bytes"
         ) from error
     try:
-        return SentencePieceProcessor(model_file=str(path))
+        return SentencePieceProcessor(model_proto=model)
     except (OSError, RuntimeError) as error:
         raise TokenizerError(f"tokenizer {path}: not a SentencePiece model") from error
 
