@@ -7,9 +7,7 @@ those of its own layout, and no line that such a name begins.
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator
 from importlib import import_module
@@ -24,11 +22,8 @@ from studies import write_study
 
 import elmcfg
 from elmcfg.cli.main import _COMMANDS
-from elmcfg.cli.terminal import Output
 from elmcfg.formats import hub
-from elmcfg.render.escaping import escaped
 from elmcfg.render.reports import FORMATS
-from elmcfg.render.style import MARK, Style
 
 ROOT = Path(__file__).parent.parent
 # A colour that elmcfg does not use, what erases the screen by a C1 code, DEL, a turn of direction,

@@ -173,7 +173,7 @@ def _proven(config: Config, job: Job, child: Child) -> Report:
             report = child.prove(config, job.options, timeout=job.timeout, progress=show)
             remarks = write(report.dtype) if report.passed else []
         if report.passed:
-            note("\n".join([f"elmcfg: wrote {job.folder}", *remarks]))
+            note(f"elmcfg: wrote {job.folder}", *remarks)
         return report
     except BrokenPipeError:  # The reader of our output has gone.
         raise

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from elmcfg.linter import check
 from elmcfg.render import frames
-from elmcfg.render.style import Style, wants_colour
+from elmcfg.render.style import BREAK, Style, wants_colour
 from elmcfg.sources import SourceNotFoundError, read, shipped
 
 if TYPE_CHECKING:
@@ -58,15 +58,24 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(text, err=err, color=True)
 
 
-def note(text: str) -> None:
-    """Anything that is not a result, on standard error."""
-    say(text, err=True)
+def note(*lines: str) -> None:
+    """Print anything that is not a result, on standard error.
+
+    A line stays one, whatever a file has put into it.
+    """
+    say("\n".join(map(frames.printable, lines)), err=True)
 
 
-def fail(message: str, code: int) -> NoReturn:
-    """End the command with a message on standard error, whatever a file has put into it."""
-    note("\n".join(map(frames.printable, f"elmcfg: {message}".split("\n"))))
+def fail(message: str | Sequence[str], code: int) -> NoReturn:
+    """End the command with a message on standard error, of one line or several."""
+    first, *others = [message] if isinstance(message, str) else message
+    note(f"elmcfg: {first}", *others)
     sys.exit(code)
+
+
+def usage_error(error: Exception) -> click.UsageError:
+    """Return the usage error that says the same, in as many lines."""
+    return click.UsageError(BREAK.join(getattr(error, "lines", [str(error)])))
 
 
 def framed(document: Document, found: Sequence[Diagnostic]) -> str:
@@ -97,7 +106,7 @@ def document_argument(source: str) -> tuple[Config, Document]:
         fail(str(error), 2)
     config, found = check(document)
     if config is None:
-        note(framed(document, found))
+        say(framed(document, found), err=True)
         fail(f"{document.path} is not a valid config", 1)
     if document.assumed:
         note(assumptions(config, document))

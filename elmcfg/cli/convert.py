@@ -103,7 +103,7 @@ def command(
             options=_options(options, force),
         )
     if not quiet:
-        note("\n".join([f"wrote {target} ({form})", *remarks]))
+        note(f"wrote {target} ({form})", *remarks)
 
 
 @contextmanager

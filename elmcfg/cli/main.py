@@ -12,6 +12,7 @@ import click
 from elmcfg import __version__
 from elmcfg.cli import signals
 from elmcfg.cli.terminal import OutputError, guarded
+from elmcfg.render.frames import printable
 
 _COMMANDS = {
     "validate": "Check configs: every problem, at its line, with a remedy.",
@@ -97,18 +98,25 @@ def _run() -> int:
         exec("")
         return signals.exit_code()
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
     except BrokenPipeError:  # The reader of our output has gone.
         return 1
     except OutputError as error:
-        click.echo(f"elmcfg: {error}", err=True)
+        click.echo(printable(f"elmcfg: {error}"), err=True)
         return 2
     except MemoryError:
         click.echo("elmcfg: out of memory", err=True)
         return 1
     except Exception as error:
         return _unexpected(error)
+
+
+def _show(error: click.ClickException) -> None:
+    """Show how a command was called wrongly, on one line whatever the words were."""
+    shown = printable(error.format_message())
+    error.format_message = lambda: shown  # type: ignore[method-assign]
+    error.show()
 
 
 def _unexpected(error: Exception) -> int:
@@ -122,7 +130,7 @@ def _unexpected(error: Exception) -> int:
         click.echo("elmcfg: the working directory was deleted; change to another one", err=True)
         return 2
     click.echo(
-        f"elmcfg: internal error: {type(error).__name__}: {error}\n"
+        printable(f"elmcfg: internal error: {type(error).__name__}: {error}") + "\n"
         "This is a fault of elmcfg, not of your input. Set ELMCFG_TRACEBACK=1 to see where, "
         "and please report it.",
         err=True,

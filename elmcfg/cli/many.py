@@ -58,7 +58,7 @@ def _configs(sources: Sequence[str]) -> list[tuple[str, Config | None]]:
         for document in discover(sources):
             config, found = check(document)
             if has_errors(found):
-                note(framed(document, found))
+                say(framed(document, found), err=True)
             named.append((document.path, config))
     except SourceNotFoundError as error:
         fail(str(error), 2)

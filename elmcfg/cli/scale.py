@@ -29,7 +29,8 @@ from elmcfg.formats import hub, variant
 from elmcfg.hardware import of_model
 from elmcfg.profiles import PROFILES
 from elmcfg.render import beside, machine
-from elmcfg.render.style import Style
+from elmcfg.render.frames import printable
+from elmcfg.render.style import BREAK, Style
 from elmcfg.scaling import rescaled, scale, select_layers
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
@@ -109,7 +110,8 @@ def told(config: Config, given: dict[str, Any], output: Path | None, quiet: bool
         note(f"wrote {output}: {spent.parameters.total:,} parameters")
     if "hardware" in given:
         bound = of_model(given["hardware"], config, spent)
-        note(beside.roofline(config.name or "this model", bound, Style(colour=False), width()))
+        name = config.name or "this model"
+        say(beside.roofline(name, bound, Style(colour=False), width()), err=True)
 
 
 def _is_search(given: dict[str, Any]) -> bool:
@@ -171,7 +173,8 @@ def _from(base: str, keys: dict[str, Any], profile: str | None) -> Config:
     config = config_argument(base)
     found = infer(config)
     if not found.is_exact:
-        note(f"elmcfg: {base} follows no recipe exactly; the nearest is\n{inference(found)}")
+        note(f"elmcfg: {base} follows no recipe exactly; the nearest is")
+        say(inference(found), err=True)
     return rescaled(config, found, keys, profile)
 
 
@@ -182,7 +185,7 @@ def as_flags(error: InvalidConfigError) -> str:
         key = str(d.loc[1 if len(d.loc) > 1 and d.loc[0] == "schedule" else 0]) if d.loc else ""
         flag = _SPELLINGS.get(key, f"--{key.replace('_', '-')}")
         lines.append(f"{flag}: {d.message}" + (f"; {d.help}" if d.help else ""))
-    return "\n".join(lines)
+    return BREAK.join(lines)
 
 
 def text(config: Config, format_: str, *remarks: str) -> str:
@@ -193,12 +196,12 @@ def text(config: Config, format_: str, *remarks: str) -> str:
     if format_ == "json":
         return machine.text(machine.scaled(config, spent)) + "\n"
     lines = [
-        " ".join(f"elmcfg {shlex.join(sys.argv[1:])}".splitlines()),
+        f"elmcfg {shlex.join(sys.argv[1:])}",
         f"elmcfg {__version__}: {spent.parameters.total:,} parameters, "
         f"{spent.kv_cache_bytes_per_token:,} bytes of KV cache per token (2-byte dtype)",
         *remarks,
     ]
-    return "".join(f"# {line}\n" for line in lines) + variant.dump(config)
+    return "".join(f"# {printable(line)}\n" for line in lines) + variant.dump(config)
 
 
 def write(content: str, output: Path | None, force: bool) -> None:

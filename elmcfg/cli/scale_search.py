@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from elmcfg.cli.common import config_argument, fail, note, say
+from elmcfg.cli.common import config_argument, fail, note, say, usage_error
 from elmcfg.cli.scale import as_flags, config_keys, text, told, write
 from elmcfg.cli.scale_options import Amount
 from elmcfg.costs import cost
@@ -39,7 +38,7 @@ def run(given: dict[str, Any], output: Path | None, force: bool, format_: str, q
     except FileNotFoundError as error:
         fail(str(error), 2)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise usage_error(error) from None
 
 
 def _task(given: dict[str, Any]) -> Task:
@@ -96,7 +95,7 @@ def _best(
         _nothing_fits(task, result, format_)
     if not quiet:
         note(drawn.summary(task.space.name, result, task.goal))
-        note(drawn.table(result.designs, task.conditions, task.shown()))
+        say(drawn.table(result.designs, task.conditions, task.shown()), err=True)
     _write(task, list(result.designs), result, given, output, force, format_, quiet)
 
 
@@ -225,5 +224,4 @@ def _nothing_fits(task: Task, result: engine.Result, format_: str) -> NoReturn:
         say(machine.text({"config": None, "cost": None, "candidates": [], "search": search}))
     if not result.proven:
         fail("nothing was found within the time limit, which proves nothing; --time-limit", 1)
-    note("elmcfg: " + drawn.proof(task.space, result, found))
-    sys.exit(1)
+    fail(drawn.proof(task.space, result, found), 1)

@@ -25,7 +25,6 @@ from elmcfg.hardware import Machine, Roofline, of_model
 from elmcfg.infer import infer
 from elmcfg.render import beside, charts, tables
 from elmcfg.render import machine as values
-from elmcfg.render.frames import printable
 from elmcfg.sources import shipped
 
 
@@ -115,7 +114,7 @@ def _one(source: str, config: Config, spent: Cost) -> None:
     table = tables.layers(shape, spent, style, columns)
     say("\n" + table)
     if not tables.has_bars(shape, spent, columns):
-        say("\n" + charts.side_by_side([printable(config.name or source)], [shape], style, columns))
+        say("\n" + charts.side_by_side([config.name or source], [shape], style, columns))
     recipe = tables.inference(infer(config)) if shape.is_whole else tables.gaps(shape)
     say("\n" + style("recipe" if shape.is_whole else "layers", "bold") + "\n" + recipe)
     say("\n" + tables.costs(spent, config.torch_dtype, style, columns))

@@ -13,6 +13,7 @@ import click
 from elmcfg.cli import signals, study_progress
 from elmcfg.cli.common import fail, format_option, note, quiet_option, say
 from elmcfg.document import exists, is_file
+from elmcfg.render.frames import printable
 from elmcfg.study import folder as files
 from elmcfg.study.plan import KINDS, Plan, PlanError, read_plan
 
@@ -177,7 +178,7 @@ def _study(plan: Path | None, given: dict[str, Any], output: Path | None, resume
             fail(f"that would be {count:,} jobs; at most {MAX_JOBS:,} make a study", 2)
         return Study(read, found, budget, list(jobs(read, found, folder, document)), folder)
     except PlanError as error:
-        fail("the plan cannot be used\n" + str(error), 2)
+        fail(["the plan cannot be used", *error.lines], 2)
 
 
 def _show(study: Study, output: Path | None, *, as_json: bool) -> None:
@@ -274,7 +275,5 @@ def _tell(study: Study, outcome: Outcome, output: Path, *, as_json: bool) -> Non
         say(machine.text({"name": study.plan.name, "folder": str(output), **counts}))
         return
     diverged = f", {outcome.diverged:,} diverged" if outcome.diverged else ""
-    say(
-        f"{study.plan.name}: {outcome.done:,} of {len(study.jobs):,} jobs done{diverged}, "
-        f"{outcome.failed:,} failed; elmcfg report {output}"
-    )
+    jobs = f"{outcome.done:,} of {len(study.jobs):,} jobs done{diverged}, {outcome.failed:,} failed"
+    say(printable(f"{study.plan.name}: {jobs}; elmcfg report {output}"))

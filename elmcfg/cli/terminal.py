@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 from elmcfg.render.escaping import escaped
-from elmcfg.render.style import MARK
+from elmcfg.render.style import BREAK, MARK
 
 
 class OutputError(Exception):
@@ -42,7 +42,7 @@ class Output:
             OutputError: If it cannot be written, but must be.
             BrokenPipeError: If its reader has gone.
         """
-        shown = escaped(text).replace(MARK, "\x1b[")
+        shown = escaped(text).replace(BREAK, "\n").replace(MARK, "\x1b[")
         with self._told():
             try:
                 self.stream.write(shown)

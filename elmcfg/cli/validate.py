@@ -89,7 +89,7 @@ def command(paths: tuple[str, ...], **flags: Any) -> None:
     empty = [path for path in paths if is_folder(path) and path not in tally.folders]
     if problems := [*lacking.values(), *(f"{path}: {NO_CONFIGS}" for path in empty)]:
         # A file that is not there is a call gone wrong, not a config gone wrong.
-        fail("\n".join(problems), 2)
+        fail(problems, 2)
     sys.exit(1 if tally.errors or (tally.fixed and task.fixing is Fixing.DIFF) else 0)
 
 

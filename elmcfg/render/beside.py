@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from elmcfg.hardware import MACHINES
+from elmcfg.render.frames import printable
 from elmcfg.render.style import Style
 from elmcfg.render.tables import amount, columns, table
 from elmcfg.units import binary
@@ -95,7 +96,7 @@ def roofline(name: str, bound: Roofline, style: Style, width: int) -> str:
     m = bound.machine
     lines = [
         style(
-            f"{name} on {m.name} ({amount(m.bandwidth, 'B/s')}, {amount(m.flops, 'FLOP/s')})",
+            f"{printable(name)} on {m.name} ({amount(m.bandwidth, 'B/s')}, {amount(m.flops, 'FLOP/s')})",
             "bold",
         ),
         f"  prefill of the context  at least {bound.prefill_seconds * 1e3:,.3g} ms "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from elmcfg.render.frames import printable
 from elmcfg.render.style import Style
 from elmcfg.render.tables import bar
 
@@ -27,6 +28,7 @@ def side_by_side(names: Sequence[str], shapes: Sequence[Geometry], style: Style,
         style: Colours.
         width: Columns of the terminal.
     """
+    names = [printable(name) for name in names]
     most_heads = max(layer.num_query_heads for s in shapes for layer in s.layers)
     most_ffn = max(layer.ffn_dim for s in shapes for layer in s.layers)
     digits = len(str(most_heads)), len(f"{most_ffn:,}")

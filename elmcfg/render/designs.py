@@ -164,8 +164,8 @@ def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
     ]
 
 
-def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> str:
-    """That nothing fits, which bound is in the way, and the nearest design without each."""
+def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> list[str]:
+    """That nothing fits, in lines: which bound is in the way, and the nearest design without each."""
     named = f"of the space {space.name or 'given by flags'} fits"
     lines = [
         f"no free list {named}: proven"
@@ -185,17 +185,17 @@ def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> str:
             lines.append("    giving it up does not help: the other bounds contradict each other")
             continue
         exact = "" if unit == "parameters" else f" ({_exact(r.value)})"
-        lines.append(
-            f"    nearest that keeps to all others: {value(r.value, unit)}{exact}, with\n"
-            f"    {flags(r.nearest, space.schedule)}"
-        )
+        lines += [
+            f"    nearest that keeps to all others: {value(r.value, unit)}{exact}, with",
+            f"    {flags(r.nearest, space.schedule)}",
+        ]
     helpful = [r for r in found if r.nearest is not None]
     if helpful:
         names = " or ".join(r.bound.flag.split()[0] for r in helpful)
         lines.append(
             f"  binding: {names}; relax one as far as its nearest design, or widen --space"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _exact(number: Fraction) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from elmcfg.render.frames import printable
 from elmcfg.render.style import Style
 from elmcfg.units import binary
 
@@ -28,7 +29,7 @@ def check_line(result: CheckResult, style: Style, width: int) -> str:
     """One check: what became of it, its name in ``width`` columns, and what it found."""
     mark = style(result.status.ljust(7), *_MARKS[result.status])
     spent = style(f"  ({result.seconds:.2f} s)", "dim") if result.status != "skipped" else ""
-    return f"{mark}  {result.name.ljust(width)}  {result.detail}{spent}"
+    return f"{mark}  {result.name.ljust(width)}  {printable(result.detail)}{spent}"
 
 
 def verdict(report: Report, style: Style) -> str:
@@ -40,7 +41,7 @@ def verdict(report: Report, style: Style) -> str:
     estimate = report.estimated_memory_bytes
     expected = f" (estimated {binary(estimate)})" if estimate else ""
     why = f" ({report.plan.reason})" if report.plan.reason else ""
-    return (
+    return printable(
         f"{word}: {counted} parameters on {report.device}, {report.dtype}{why}, "
         f"peak {binary(report.peak_memory_bytes)}{expected}, {report.seconds:.1f} s"
     )
@@ -48,15 +49,15 @@ def verdict(report: Report, style: Style) -> str:
 
 def table(rows: Sequence[tuple[str, Report | Exception | None]], style: Style) -> str:
     """Many proofs, one row each: a name with its report, an error, or None if invalid."""
-    names = [name for name, _ in rows]
+    names = [printable(name) for name, _ in rows]
     width = max(map(len, names))
     lines = []
     proven = 0
-    for name, outcome in rows:
+    for name, (_, outcome) in zip(names, rows, strict=True):
         word, figures, what = _row(outcome)
         proven += word == "proven"
         mark = style(word.ljust(7), *_MARKS["passed" if word == "proven" else "failed"])
-        lines.append(f"{mark}  {name.ljust(width)}  {figures}  {what}".rstrip())
+        lines.append(f"{mark}  {name.ljust(width)}  {figures}  {printable(what)}".rstrip())
     return "\n".join([*lines, f"{proven} of {len(rows)} proven"])
 
 

@@ -16,6 +16,9 @@ that a stranger put into a name.
 ERASE_LINE = f"{MARK}G{MARK}K"
 """Moves to the beginning of the line and erases it."""
 
+BREAK = f"{MARK}|"
+"""Stands for a line break of ours, in a message of several lines that may quote others."""
+
 _CODES = {
     "red": "31",
     "green": "32",

@@ -41,6 +41,7 @@ def bar(value: float, most: float, width: int) -> str:
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows with their columns aligned to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -50,8 +51,11 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def table(rows: Sequence[Sequence[str]], style: Style) -> list[str]:
     """Rows with their first column aligned to the left, the others to the right, below a head."""
-    width = max(len(row[0]) for row in rows)
-    head, *rest = columns([(row[0].ljust(width), *row[1:]) for row in rows])
+    firsts = [printable(row[0]) for row in rows]
+    width = max(map(len, firsts))
+    head, *rest = columns(
+        [(first.ljust(width), *row[1:]) for first, row in zip(firsts, rows, strict=True)]
+    )
     return [style(head, "bold"), *(line.rstrip() for line in rest)]
 
 

@@ -41,6 +41,13 @@ WholeNumber = Annotated[StrictInt, Field(ge=1, le=MAX_SIZE)]
 class SpaceError(ValueError):
     """A space cannot be read, or holds nothing to search; the message names file and key."""
 
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
 
 def arithmetic(first: float, last: float, step: float) -> tuple[Decimal, ...]:
     """``first``, ``first + step``, ... up to and including ``last``, in decimal arithmetic.
@@ -328,7 +335,7 @@ def make_space(values: dict[str, Any], document: Document | None = None) -> Spac
     try:
         return Space.model_validate(values)
     except ValidationError as error:
-        raise SpaceError("\n".join(_explained(error, document))) from None
+        raise SpaceError(*_explained(error, document)) from None
 
 
 def _explained(error: ValidationError, document: Document | None) -> list[str]:

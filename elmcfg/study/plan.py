@@ -38,7 +38,18 @@ MAX_JOBS = 1_000_000
 
 
 class PlanError(ValueError):
-    """A plan cannot be used; a line for every problem, with file, line and column."""
+    """A plan cannot be used; a line for every problem, with file, line and column.
+
+    Args:
+        lines: They may quote what breaks lines, so that they are kept apart.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class _Part(BaseModel):
@@ -288,12 +299,12 @@ def read_plan(
     """
     document = None if path is None else read_bytes(path, str(path))
     if document is not None and (document.data is None or document.diagnostics):
-        raise PlanError("\n".join(_of_the_text(document)))
+        raise PlanError(*_of_the_text(document))
     values = _over(document.data or {} if document else {}, flags or {})
     try:
         plan = Plan.model_validate(values)
     except ValidationError as error:
-        raise PlanError("\n".join(_explained(error, document))) from None
+        raise PlanError(*_explained(error, document)) from None
     return plan, document
 
 

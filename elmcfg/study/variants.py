@@ -73,9 +73,9 @@ def variants(
         except InvalidConfigError as error:
             faults += [where + line.removeprefix("scale: ") for line in str(error).splitlines()]
         except (ValueError, FileNotFoundError, TypeError) as error:
-            faults.append(f"{where}{error}")
+            faults += [where + line for line in getattr(error, "lines", [str(error)])]
     if faults:
-        raise PlanError("\n".join(faults))
+        raise PlanError(*faults)
     named = _named(found)
     if plan.match is None:
         return tuple(named), None

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
+from elmcfg.render.frames import printable
 from elmcfg.render.study import charts, words
 from elmcfg.render.study.values import rows
 
@@ -35,6 +36,7 @@ def page(results: Results, found: Verdict) -> str:
         loader=PackageLoader(_HERE, ""),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -81,6 +83,14 @@ def _figures(
         "pareto": [(spec["description"], spec) for spec in charts.pareto(table, found)],
         "shapes": charts.shapes(results),
     }
+
+
+def _printable(value: Any) -> Any:
+    """Return a value of the template, where it is text with what a page should not hold escaped.
+
+    Markup is ours: the styles and the script.
+    """
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _inline(specs: list[charts.Spec]) -> str:

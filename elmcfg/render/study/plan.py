@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from elmcfg.render.frames import printable
+
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
     from elmcfg.study.plan import Plan
@@ -17,20 +19,21 @@ _MOST = 50
 
 def text(plan: Plan, found: Sequence[Named], budget: float | None, todo: Sequence[Job]) -> str:
     """A row for each variant, what they are matched on, and how many jobs of each kind."""
-    width = max(len(v.name) for v in found)
+    names = [printable(v.name) for v in found]
+    width = max(map(len, names))
     lines = [
         f"{'':{width}}  {'parameters':>15}  {'non-embedding':>15}  {'KV bytes/token':>14}  off"
     ]
-    for variant in found[:_MOST]:
+    for name, variant in list(zip(names, found, strict=True))[:_MOST]:
         spent = variant.cost
         off = "" if variant.deviation is None else f"{variant.deviation:+.2%}"
         lines.append(
-            f"{variant.name:{width}}  {spent.parameters.total:15,}  "
+            f"{name:{width}}  {spent.parameters.total:15,}  "
             f"{spent.parameters.non_embedding:15,}  {spent.kv_cache_bytes_per_token:14,}  {off}"
         )
     if len(found) > _MOST:
         lines.append(f"... and {len(found) - _MOST:,} more")
-    lines += ["", matched(plan, found, budget), ""]
+    lines += ["", printable(matched(plan, found, budget)), ""]
     counts = Counter(job.kind for job in todo)
     distinct = len({job.key for job in todo})
     lines.append("jobs: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.items()))

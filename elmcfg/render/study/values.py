@@ -8,6 +8,7 @@ import io
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from elmcfg.render.frames import printable
 from elmcfg.render.machine import text as json_text
 from elmcfg.render.study import words
 from elmcfg.render.style import Style
@@ -93,7 +94,8 @@ def as_csv(results: Results, found: Verdict) -> str:
         cost = costs.get(run.variant, {})
         writer.writerow(
             [
-                *(run.variant, run.kind, run.seed, run.learning_rate, run.status),
+                *(printable(run.variant), printable(run.kind), run.seed, run.learning_rate),
+                printable(run.status),
                 *(result.get(key) if run.kind == "training" else None for key in measured),
                 *(cost.get(key) for key in spent),
             ]
@@ -105,8 +107,8 @@ def as_text(results: Results, found: Verdict, style: Style, width: int) -> str:
     """The verdict, the table, the comparisons and the cautions, for a terminal."""
     done = len(results.runs)
     total = done + len(results.missing)
-    lines = [style(f"{results.name}: {done:,} of {total:,} jobs recorded", "bold")]
-    lines += [fill(s, width) for s in words.verdict(results, found)]
+    lines = [style(printable(f"{results.name}: {done:,} of {total:,} jobs recorded"), "bold")]
+    lines += [fill(printable(s), width) for s in words.verdict(results, found)]
     head = ("variant", "bits/byte", "± seeds", "seeds", "lr", "parameters", "KV B/token", "peak")
     variants = [
         head,
@@ -136,9 +138,12 @@ def as_text(results: Results, found: Verdict, style: Style, width: int) -> str:
     lines += ["", fill(agreement, width)] if agreement else []
     lost = words.lost(results)
     lines += ["", style("failed or diverged", "bold")] if lost else []
-    lines += [fill(words.loss(run), width, subsequent_indent="  ") for run in lost]
+    lines += [fill(printable(words.loss(run)), width, subsequent_indent="  ") for run in lost]
     said = [*words.cautions(results, found), words.PROXY]
-    lines += ["", *(fill(s, width, initial_indent="- ", subsequent_indent="  ") for s in said)]
+    lines += [
+        "",
+        *(fill(printable(s), width, initial_indent="- ", subsequent_indent="  ") for s in said),
+    ]
     return "\n".join(lines)
 
 
