@@ -24,8 +24,8 @@ STDIN = "-"
 """The argument that stands for standard input."""
 
 NO_CONFIGS = (
-    "no configs in this folder (YAML or JSON files with num_transformer_layers; links out of it are "
-    "not followed)"
+    "no configs in this folder (YAML or JSON files with num_transformer_layers; links out of it "
+    "are not followed)"
 )
 """What is wrong with a folder that holds none."""
 
@@ -165,7 +165,7 @@ def _is_model_out_of(path: str, folder: str) -> bool:
     here, name = os.path.split(path)
     if name != _CONFIG or not os.path.islink(path):  # noqa: PTH114
         return False
-    is_model = os.path.samefile(here or os.curdir, folder) or checkpoint_beside(path) is not None
+    is_model = Path(here).samefile(folder) or checkpoint_beside(path) is not None
     return is_model and folders.leads_out(path, folder)
 
 
