@@ -75,17 +75,18 @@ def walk(folder: str, report: Report = lambda _, __: None) -> Iterator[str]:
         if (files or folders) and any(entry.name == _IGNORE_FILE for entry in entries):
             rules += ignore.rules(here)
         for entry in files:
-            if not _ignored(entry.path, rules) and not _leads_out(entry, folder):
+            passed_by = (
+                entry.is_symlink() and entry.name != _MODEL and leads_out(entry.path, folder)
+            )
+            if not passed_by and not _ignored(entry.path, rules):
                 yield entry.path
         pending += [(p, rules) for p in reversed(folders) if not _ignored(p + "/", rules)]
 
 
-def _leads_out(entry: os.DirEntry[str], folder: str) -> bool:
-    """Return whether a file is a link out of the folder, which nobody would ask for."""
-    if not entry.is_symlink() or entry.name == _MODEL:
-        return False
+def leads_out(path: str, folder: str) -> bool:
+    """Return whether a file is a link out of the folder that it was found in."""
     try:
-        require_inside(Path(entry.path), Path(folder))
+        require_inside(Path(path), Path(folder))
     except LinkError:
         return True
     except OSError:  # reading it says why
@@ -160,9 +161,7 @@ class _IgnoreFiles:
             )
         wild = next((n for n in lines if n.count("*") > MAX_WILDCARDS or n.count("**") > 3), None)
         if wild is not None:
-            return (
-                f"the pattern {wild[:80]!r} has more than {MAX_WILDCARDS} times * or 3 times **"
-            )
+            return f"the pattern {wild[:80]!r} has more than {MAX_WILDCARDS} times * or 3 times **"
         return ""
 
 

@@ -24,8 +24,8 @@ STDIN = "-"
 """The argument that stands for standard input."""
 
 NO_CONFIGS = (
-    "no configs in this folder (YAML or JSON files with num_transformer_layers; links out of it are "
-    "not followed)"
+    "no configs in this folder (YAML or JSON files with num_transformer_layers; links out of it "
+    "are not followed)"
 )
 """What is wrong with a folder that holds none."""
 
@@ -112,7 +112,7 @@ def read(source: Source) -> Document:
         return Document("<mapping>", "", Format.YAML, dict(source), [])
     name = os.fspath(source)
     inside = os.path.join(name, _CONFIG)  # noqa: PTH118
-    if name != STDIN and _is_file(inside):
+    if name != STDIN and os.path.lexists(inside):
         return translated(read_bytes(Path(inside), inside, Path(name)))
     weights = checkpoint_of(name) if is_folder(name) else None
     if weights is not None:
@@ -138,13 +138,13 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
         from elmcfg import folders  # a file that is named needs none of it
 
         model = os.path.join(argument, _CONFIG)  # noqa: PTH118
-        whole = _is_file(model) and checkpoint_beside(model) is not None
-        weights = None if _is_file(model) else checkpoint_of(argument)
+        whole = os.path.lexists(model) and checkpoint_beside(model) is not None
+        weights = None if os.path.lexists(model) else checkpoint_of(argument)
         if weights is not None:
             yield Input(str(weights), str(weights), True, (argument,))
         refused: list[tuple[str, str]] = []
         for found in folders.walk(argument, lambda path, why: refused.append((path, why))):
-            named = whole and found == model
+            named = (whole and found == model) or _is_model_out_of(found, argument)
             yield Input(found.removeprefix("./"), found, named, (argument,))
         for path, why in refused:
             yield Input(path.removeprefix("./"), path, True, (argument,), problem=why)
@@ -161,6 +161,20 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
             raise SourceNotFoundError(f"{argument}: no file matches this pattern")
         return
     yield _named(argument, stdin_name)
+
+
+def _is_model_out_of(path: str, folder: str) -> bool:
+    """Return whether a model's ``config.json`` is a link out of the folder that is searched.
+
+    It is reported then; other links out of the folder are passed by.
+    """
+    from elmcfg import folders
+
+    here, name = os.path.split(path)
+    if name != _CONFIG or not os.path.islink(path):  # noqa: PTH114
+        return False
+    is_model = Path(here).samefile(folder) or checkpoint_beside(path) is not None
+    return is_model and folders.leads_out(path, folder)
 
 
 def discover(arguments: Iterable[str]) -> Iterator[Document]:

@@ -331,17 +331,18 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("count", [1, 3])
-def test_ctrl_c_ends_the_child_too(tmp_path: Path, count: int) -> None:
+def test_ctrl_c_ends_the_child_too(tmp_path: Path, count: int, number: signal.Signals) -> None:
     save = ["--save", str(tmp_path / "m")] if count == 1 else []
     process = start(*["openelm-270m"] * count, *save, stderr=subprocess.PIPE)
     began = time.monotonic()
     while not (born := children_of(process.pid)) and time.monotonic() < began + 20:
         time.sleep(0.02)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert b"Traceback" not in said
     assert born
     assert not [pid for pid in born if Path(f"/proc/{pid}").exists()]

@@ -202,7 +202,10 @@ def eventually(condition: object) -> bool:
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_the_parent_is_stopped(signal_: signal.Signals) -> None:
     """Also what the child itself has started."""
-    action = "print(os.getpgid(0), file=open({file!r}, 'w')); time.sleep(600)"
+    action = (
+        "import tempfile; made = tempfile.mkdtemp(); print(file=open(made + '/x', 'w')); "
+        "print(os.getpgid(0), made, file=open({file!r}, 'w')); time.sleep(600)"
+    )
     program = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
@@ -221,10 +224,12 @@ with broken(sys.argv[1]) as child:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert eventually(lambda: file.exists() and file.read_text().strip())
-        group = int(file.read_text())
+        group, made = file.read_text().split()
+        assert (Path(made) / "x").is_file()
         parent.send_signal(signal_)
         assert parent.wait(20) != 0
-        assert eventually(lambda: group_is_empty(group))
+        assert eventually(lambda: group_is_empty(int(group)))
+        assert eventually(lambda: not Path(made).parent.exists())
 
 
 def test_what_the_child_started_ends_with_it() -> None:

@@ -117,9 +117,7 @@ class TestOddFiles:
         assert "pipe.yaml: error[ELM001] not a regular file" in done.out
         assert "self.yaml: error[ELM001] cannot be read: Too many levels" in done.out
 
-    def test_links_are_followed_within_the_folder_that_is_named(
-        self, run: Run, here: Path
-    ) -> None:
+    def test_links_are_followed_within_the_folder_that_is_named(self, run: Run, here: Path) -> None:
         put("here/elsewhere/a.yaml", "outside.yaml")
         Path("here/a.yaml").symlink_to("elsewhere/a.yaml")
         Path("here/b.yaml").symlink_to("../outside.yaml")

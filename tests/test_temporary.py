@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import models
@@ -124,10 +125,12 @@ def test_the_longest_names_have_room(tmp_path: Path, length: int) -> None:
 
 def test_of_several_writers_of_a_new_file_one_writes(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    with pytest.raises(TargetTakenError), new_file(target) as place:
-        place.write_text("second")
-        with new_file(target) as other:
-            other.write_text("first")
+    second = ExitStack()
+    second.enter_context(new_file(target)).write_text("second")
+    with new_file(target) as place:
+        place.write_text("first")
+    with pytest.raises(TargetTakenError):
+        second.close()
     assert target.read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -145,10 +148,12 @@ def test_of_several_writers_of_a_new_folder_one_writes(tmp_path: Path, there: bo
     target = tmp_path / "out"
     if there:
         target.mkdir()
-    with pytest.raises(FolderTakenError), new_folder(target, 0) as place:
-        (place / "config.json").write_text("second")
-        with new_folder(target, 0) as other:
-            (other / "config.json").write_text("first")
+    second = ExitStack()
+    (second.enter_context(new_folder(target, 0)) / "config.json").write_text("second")
+    with new_folder(target, 0) as place:
+        (place / "config.json").write_text("first")
+    with pytest.raises(FolderTakenError):
+        second.close()
     assert (target / "config.json").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

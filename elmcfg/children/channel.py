@@ -9,12 +9,17 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 BEAT_SECONDS = 0.5
+
+SCRATCH = "ELMCFG_SCRATCH"
+"""Environment variable that names the folder for temporary files, which a child whose parent has
+gone removes at its end."""
 
 
 class Channel:
@@ -53,6 +58,8 @@ def jobs(channel: Channel) -> Iterator[dict[str, Any]]:
 def _listen(arrived: queue.SimpleQueue[str]) -> None:
     for line in sys.stdin:
         arrived.put(line)
+    if scratch := os.environ.get(SCRATCH):
+        shutil.rmtree(scratch, ignore_errors=True)
     os._exit(0)
 
 

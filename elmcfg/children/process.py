@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from elmcfg.children.channel import SCRATCH
 from elmcfg.units import binary
 
 _POLL_SECONDS = 0.1
@@ -130,6 +131,7 @@ class Process:
                 with contextlib.suppress(OSError):
                     stream.close()
         self._errors.close()
+        self._scratch.cleanup()
         self._process, self._pending = None, b""
 
     def start(self) -> None:
@@ -145,12 +147,17 @@ class Process:
             if self._stopped:
                 raise Ended("it was stopped")
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # Lives as long as the process.
+            # What it has written when it is killed goes with it.
+            self._scratch = tempfile.TemporaryDirectory(
+                prefix="elmcfg-", ignore_cleanup_errors=True
+            )
+            scratch = {"TMPDIR": self._scratch.name, SCRATCH: self._scratch.name}
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={**DEFAULTS, **os.environ, **self._environment},
+                env={**DEFAULTS, **os.environ, **self._environment, **scratch},
                 start_new_session=True,
             )
 

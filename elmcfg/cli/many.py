@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elmcfg.cli.common import fail, framed, note, out_style, say
@@ -11,7 +11,7 @@ from elmcfg.diagnostics import has_errors
 from elmcfg.linter import check
 from elmcfg.proof import Options, Report, prove_all
 from elmcfg.render import proof
-from elmcfg.sources import SourceNotFoundError, discover
+from elmcfg.sources import SourceNotFoundError, discover, is_folder
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 def is_many(sources: Sequence[str]) -> bool:
     """Whether the arguments stand for several configs: more than one, or a folder of them."""
-    first = Path(sources[0])
-    return len(sources) > 1 or (first.is_dir() and not (first / "config.json").is_file())
+    first = sources[0]
+    model = os.path.lexists(os.path.join(first, "config.json"))  # noqa: PTH118
+    return len(sources) > 1 or (is_folder(first) and not model)
 
 
 def prove_many(

@@ -1,7 +1,7 @@
 """SIGTERM and SIGHUP end a command as Ctrl-C does, and so nothing half-written is left.
 
-All three arrive as a KeyboardInterrupt, which runs every ``finally`` on its way: temporary files go,
-and the processes of a command end. The exit code is 128 and the number of the signal, as shells
+All three arrive as a KeyboardInterrupt, which runs every ``finally`` on its way: temporary files
+go, and the processes of a command end. The exit code is 128 and the number of the signal, as shells
 have it: 130, 143, 129.
 """
 

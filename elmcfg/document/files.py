@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 # Opening a named pipe would wait for a writer that may never come.
 _FLAGS = (
@@ -26,6 +26,8 @@ _FLAGS = (
 
 class UnsuitableFileError(OSError):
     """A path leads to no file that is read; ``strerror`` says why, in words."""
+
+    strerror: str
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(errno.EINVAL, reason, str(path))
@@ -43,7 +45,7 @@ class LinkError(UnsuitableFileError):
 
 
 @contextlib.contextmanager
-def open_regular(path: Path, max_bytes: int | None, *, links: bool = True) -> Iterator[IO[bytes]]:
+def open_regular(path: Path, max_bytes: int | None, *, links: bool = True) -> Iterator[BinaryIO]:
     """Open a regular file for reading.
 
     Args:

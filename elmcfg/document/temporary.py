@@ -140,7 +140,7 @@ def _pattern(target: str, kinds: str) -> re.Pattern[str]:
 
 
 def _is_of_this_machine(pattern: re.Pattern[str], name: str) -> bool:
-    """Return whether the name says so: by the host's name, or by the kernel that containers share."""
+    """Return whether the name says so: by the host, or the kernel that containers share."""
     match = pattern.fullmatch(name)
     host, boot = _machine()
     return match is not None and (match["host"] == host or match["boot"] == boot)
