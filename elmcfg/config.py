@@ -41,7 +41,9 @@ _PAPER = "arXiv 2404.14619"
 Dtype = Literal["float32", "bfloat16", "float16"]
 """The dtypes that weights can have; :data:`elmcfg.costs.DTYPE_BYTES` has their bytes."""
 
-MAX_LAYERS = 100_000
+MAX_LAYERS = 1_024
+"""Twice what llama.cpp has room for (512), and more than the 1,000 of DeepNet (arXiv 2203.00555),
+the deepest transformer published. Each layer costs time and a line of output."""
 MAX_SIZE = 2**30
 MAX_MULTIPLIER = 1_000.0
 

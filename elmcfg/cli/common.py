@@ -81,7 +81,13 @@ def usage_error(error: Exception) -> click.UsageError:
 def framed(document: Document, found: Sequence[Diagnostic]) -> str:
     """Findings of a document in frames of its lines, for standard error."""
     style = Style(colour=wants_colour(sys.stderr))
-    return frames.diagnostics(found, document.lines, style, width())
+    first, omitted = frames.first_of_each_code(found)
+    more = [
+        f"{frames.printable(document.path)}: and {count:,} more of {code}; 'elmcfg validate' "
+        "shows them"
+        for code, count in omitted.items()
+    ]
+    return "\n".join([frames.diagnostics(first, document.lines, style, width()), *more])
 
 
 def config_argument(source: str) -> Config:

@@ -9,7 +9,7 @@ from elmcfg.diagnostics import Loc, Span
 
 MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 64
-MAX_VALUES = 50_000
+MAX_VALUES = 20_000
 MAX_KEYS = 2_000
 MAX_DIGITS = 4_000
 

@@ -9,6 +9,7 @@ comment, and without executing it.
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,8 @@ UNTOLD = ("bos_token_id", "eos_token_id", "initializer_range", "torch_dtype", "u
 """Keys of a config that CoreNet has not."""
 RMS_NORM_EPS = 1e-6
 """The epsilon of every model of CoreNet's: it is no argument."""
-_MOST_LINES = 100
+_MOST_CHARACTERS = 32_768
+"""Longest entry of a comment that is read: two lists of 1,024 multipliers take 20,000."""
 
 
 class CoreNetError(Exception):
@@ -86,7 +88,8 @@ def _recipe(name: str, text: str) -> dict[str, Any]:
     head = f"{name!r}: dict("
     if head in lines:
         start = lines.index(head)
-        return _entry(name, lines[start : start + _MOST_LINES])
+        end = lines.index("),", start) if ")," in lines[start:] else len(lines)
+        return _entry(name, "\n".join(lines[start + 1 : end]))
     if name in _RELEASED:
         sizes = dict(zip(RECIPE_KEYS, _RELEASED[name], strict=False))
         recipe = {"num_gqa_groups": 4, "qkv_multipliers": [0.5, 1.0], "ffn_multipliers": [0.5, 4.0]}
@@ -99,12 +102,19 @@ def _recipe(name: str, text: str) -> dict[str, Any]:
     )
 
 
-def _entry(name: str, lines: list[str]) -> dict[str, Any]:
+def _entry(name: str, arguments: str) -> dict[str, Any]:
     """The arguments of the ``dict(...)`` in the comment."""
-    end = lines.index("),") if ")," in lines else len(lines)
+    if len(arguments) > _MOST_CHARACTERS:
+        raise CoreNetError(
+            f"the entry of {name!r} in the comment has {len(arguments):,} characters; at most "
+            f"{_MOST_CHARACTERS:,} are read",
+            *_BLOCK,
+            "model_name",
+        )
     try:
-        tree = ast.parse("dict(\n" + "\n".join(lines[1:end]) + "\n)", mode="eval")
-        call = tree.body
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)  # such as that of "1if 1else 2"
+            call = ast.parse(f"dict(\n{arguments}\n)", mode="eval").body
         said = {
             word.arg: ast.literal_eval(word.value)
             for word in (call.keywords if isinstance(call, ast.Call) else ())

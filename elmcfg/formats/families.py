@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from elmcfg.config import MAX_LAYERS
 from elmcfg.formats.safetensors import DTYPES
 
 Loc = tuple[str | int, ...]
@@ -82,13 +83,19 @@ def values(data: Mapping[str, Any]) -> dict[str, Any]:
     name = family(data)
     if name not in _QK_NORM:
         raise FamilyError(
-            f"configs of model_type {name!r} are not read; {', '.join(_QK_NORM)} and openelm are",
+            f"configs of model_type {_shown(name)} are not read; {', '.join(_QK_NORM)} and "
+            "openelm are",
             "model_type",
         )
     for key in ("attention_bias", "mlp_bias"):
         if data.get(key):
             raise FamilyError("its layers have biases, which cannot be expressed", key)
     depth, d = _whole(data, "num_hidden_layers"), _whole(data, "hidden_size")
+    if depth > MAX_LAYERS:
+        raise FamilyError(
+            f"num_hidden_layers is {depth:,}, but must be at most {MAX_LAYERS:,}",
+            "num_hidden_layers",
+        )
     heads = _whole(data, "num_attention_heads")
     head_dim = data.get("head_dim") or d // heads
     _hold_overrides(data, depth)
@@ -249,7 +256,7 @@ def _block_width(ffn: Mapping[str, Any], index: int, d: int) -> int:
         or not isinstance(multiplier, int | float)
         or not 0 < multiplier < 1000
     ):
-        message = f"layer {index}: ffn_mult is {multiplier!r}, not a multiplier"
+        message = f"layer {index}: ffn_mult is {_shown(multiplier)}, not a multiplier"
         raise FamilyError(message, *at, "ffn_mult")
     # Rounded first, as the hub's code does it.
     width = int(2 * round(multiplier, 6) * d / 3)
@@ -270,8 +277,14 @@ def _whole(data: Mapping[str, Any], key: str) -> int:
 
 def _count(value: Any, name: str, *loc: str | int) -> int:
     if type(value) is not int or not 1 <= value <= 2**30:
-        raise FamilyError(f"{name} is {value!r}, not a whole number from 1", *loc)
+        raise FamilyError(f"{name} is {_shown(value)}, not a whole number from 1 to 2**30", *loc)
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value in at most 40 characters: a file may say anything."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _rope_base(data: Mapping[str, Any]) -> Any:

@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from elmcfg.document import open_regular
-from elmcfg.formats.safetensors import CheckpointError, Entry, check_places
+from elmcfg.formats.safetensors import (
+    MAX_NAME,
+    MAX_TENSORS,
+    CheckpointError,
+    Entry,
+    check_places,
+)
 
 ARCHITECTURE = "openelm"
 MAX_LAYERS = 512
@@ -56,10 +62,14 @@ _SCALARS = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
 }  # fmt: skip
 _STRING, _ARRAY = 8, 9
+_MOST_BYTES = 64 * 2**20
+"""Longest header that is read; most of it is the vocabulary, which takes up to 20 MB."""
 _MOST_TEXT = 2**20
-_MOST_ITEMS = 10_000_000
+_MOST_TEXTS = 1_000_000
+"""Most texts in lists; a vocabulary has up to 300,000 tokens and twice as many merges."""
+_MOST_NUMBERS = 4_096
+"""Longest list of numbers that is kept: those that tell a model have one for each layer."""
 _MOST_KEYS = 65_536
-_MOST_TENSORS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,8 @@ class Header:
     """What a GGUF file says of itself.
 
     Attributes:
-        metadata: Values by key; of a list of texts, how many there are.
+        metadata: Values by key; of a list of texts, or of more than 4,096 numbers, how many
+            there are.
         tensors: By llama.cpp's names.
     """
 
@@ -94,7 +105,7 @@ class _Reader:
 
     def __init__(self, stream: IO[bytes], file: Path, size: int) -> None:
         self.stream, self.file, self.size = stream, file, size
-        self.left = size
+        self.left, self.texts_left = size, _MOST_TEXTS
 
     def error(self, what: str) -> CheckpointError:
         return CheckpointError(f"{self.file}: damaged: {what}")
@@ -103,6 +114,8 @@ class _Reader:
         if count > self.left:
             raise self.error(f"{count:,} bytes are wanted where {self.left:,} are left")
         self.left -= count
+        if self.size - self.left > _MOST_BYTES:
+            raise self.error(f"a header of over {_MOST_BYTES:,} bytes")
         raw = self.stream.read(count)
         if len(raw) < count:
             raise self.error("it ends early")
@@ -130,14 +143,16 @@ class _Reader:
         if kind != _ARRAY:
             return self.number(self.scalar(kind))
         inner, count = self.number("I"), self.number("Q")
-        if count > min(_MOST_ITEMS, self.left):
-            raise self.error(f"a list of {count:,}")
         if inner == _STRING:
+            self.texts_left -= count
+            if self.texts_left < 0:
+                raise self.error(f"over {_MOST_TEXTS:,} texts in lists")
             for _ in range(count):
                 self.raw_text()
             return count
         code = self.scalar(inner)
-        return list(struct.unpack(f"<{count}{code}", self.take(count * struct.calcsize(code))))
+        raw = self.take(count * struct.calcsize(code))
+        return list(struct.unpack(f"<{count}{code}", raw)) if count <= _MOST_NUMBERS else count
 
     def scalar(self, kind: int) -> str:
         if kind not in _SCALARS:
@@ -154,7 +169,7 @@ def _header(reader: _Reader) -> Header:
             f"{reader.file}: GGUF of version {version}, or big-endian; 2 and 3 are read"
         )
     num_tensors, num_keys = reader.number("Q"), reader.number("Q")
-    if num_tensors > _MOST_TENSORS or num_keys > _MOST_KEYS:
+    if num_tensors > MAX_TENSORS or num_keys > _MOST_KEYS:
         raise reader.error(f"{num_tensors:,} tensors and {num_keys:,} keys")
     metadata: dict[str, Any] = {}
     for _ in range(num_keys):
@@ -178,6 +193,8 @@ def _header(reader: _Reader) -> Header:
 
 def _place(reader: _Reader) -> tuple[str, str, tuple[int, ...], int, int]:
     name = reader.text()
+    if len(name) > MAX_NAME:
+        raise reader.error(f"a tensor's name has {len(name):,} characters")
     rank = reader.number("I")
     if not 1 <= rank <= 4:
         raise reader.error(f"{name} has {rank:,} dimensions")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -30,9 +30,15 @@ DTYPE_BYTES = {
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What a config calls the dtypes of its weights, by the names in safetensors and GGUF."""
 
-MAX_HEADER_BYTES = 12 * 2**20
-"""Longest header that is read: one of 10,000 layers has 8.6 MB. The format's own limit is 100 MB,
-which as values would take a gigabyte of memory."""
+MAX_HEADER_BYTES = 8 * 2**20
+"""Longest headers of a checkpoint that are read, those of all shards together; 1,024 quantized
+layers take 3 MB. The format's own limit is 100 MB, which as values would take a gigabyte."""
+MAX_TENSORS = 65_536
+"""Most tensors of a checkpoint that are read; 1,024 quantized layers have 14,338."""
+MAX_SHARDS = 1_024
+MAX_RANK = 8
+MAX_NAME = 256
+"""Longest name of a tensor, which may stand in a message; GGUF allows 64 characters."""
 SHARD_BYTES = 5_000_000_000
 """Most data of one shard, as the hub's tools cut checkpoints by default."""
 
@@ -92,11 +98,11 @@ def read_headers(path: Path) -> dict[str, Entry]:
         hold_inside(one)
         return read_headers(one)
     if path.suffix != ".json":
-        return _file_headers(path)
+        return _headers_of([path])
     weight_map = _weight_map(path)
-    tensors: dict[str, Entry] = {}
-    for name in sorted(set(weight_map.values())):
-        tensors |= _file_headers(_shard(path, name))
+    names = sorted(set(weight_map.values()))
+    _limit_shards(path, len(names))
+    tensors = _headers_of([_shard(path, name) for name in names])
     for tensor, name in weight_map.items():
         if tensor not in tensors or tensors[tensor].file.name != name:
             raise CheckpointError(f"{path}: says that {tensor} is in {name}, but it is not")
@@ -108,16 +114,40 @@ def read_headers(path: Path) -> dict[str, Entry]:
 
 def _merged(folder: Path) -> dict[str, Entry]:
     """The tensors of several files without an index."""
-    tensors: dict[str, Entry] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(f"{folder}: holds no *.safetensors file")
+    _limit_shards(folder, len(files))
+    for file in files:
         hold_inside(file)
-        for name, entry in _file_headers(file).items():
+    return _headers_of(files)
+
+
+def _limit_shards(path: Path, count: int) -> None:
+    if count > MAX_SHARDS:
+        raise CheckpointError(f"{path}: {count:,} shards; at most {MAX_SHARDS:,} are read")
+
+
+def _headers_of(files: Iterable[Path]) -> dict[str, Entry]:
+    """Read the headers of all shards; each tensor must be in one of them alone."""
+    tensors: dict[str, Entry] = {}
+    bytes_left = MAX_HEADER_BYTES
+    for file in files:
+        entries, length = _file_headers(file, bytes_left)
+        bytes_left -= length
+        for name in entries:
             if name in tensors:
                 raise CheckpointError(f"{file}: {name} stands in {tensors[name].file.name} too")
-            tensors[name] = entry
-    if not tensors:
-        raise CheckpointError(f"{folder}: holds no *.safetensors file")
+        tensors |= entries
+        _limit_tensors(file, len(tensors))
     return tensors
+
+
+def _limit_tensors(file: Path, count: int) -> None:
+    if count > MAX_TENSORS:
+        raise CheckpointError(
+            f"{file}: over {MAX_TENSORS:,} tensors in one checkpoint are not read"
+        )
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -170,23 +200,48 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _file_headers(file: Path) -> dict[str, Entry]:
+def _file_headers(file: Path, most: int) -> tuple[dict[str, Entry], int]:
+    """Read the header of one file, of at most so many bytes; also how many they were."""
     try:
         with open_regular(file, None) as stream:
             size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
-            if size < 10 or not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
+            if size < 10 or not 2 <= length <= size - 8:
                 raise CheckpointError(
                     f"{file}: not a safetensors file, or cut short: a header of {length:,} bytes "
                     f"in a file of {size:,}"
+                )
+            if length > most:
+                raise CheckpointError(
+                    f"{file}: a header of {length:,} bytes; those of a checkpoint may have "
+                    f"{MAX_HEADER_BYTES:,} together"
                 )
             header = _object(file, stream.read(length))
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {_why(error)}") from error
     header.pop("__metadata__", None)
+    _limit_tensors(file, len(header))
+    longest = max(map(len, header), default=0)
+    if longest > MAX_NAME:
+        raise CheckpointError(f"{file}: a tensor's name has {longest:,} characters")
     entries = {name: _entry(file, name, said, 8 + length) for name, said in header.items()}
     check_places(entries, file, size)
-    return entries
+    return entries, length
+
+
+def byte_count(shape: Sequence[int], value_bytes: int, most: int) -> int | None:
+    """Return how many bytes the values of a tensor are; None where that is more than ``most``.
+
+    The product stops there: that of many large dimensions would take seconds to compute.
+    """
+    if 0 in shape:
+        return 0
+    total = value_bytes
+    for dimension in shape:
+        total *= dimension
+        if total > most:
+            return None
+    return total
 
 
 def _object(file: Path, raw: bytes) -> dict[str, Any]:
@@ -214,12 +269,12 @@ def _entry(file: Path, name: str, said: Any, base: int) -> Entry:
     dtype, shape, place = said.get("dtype"), said.get("shape"), said.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
         raise CheckpointError(f"{file}: {name} has no dtype that is known")
-    if not _whole(shape, _MOST_DIMENSION):
+    if not _whole(shape, _MOST_DIMENSION) or len(shape) > MAX_RANK:
         raise CheckpointError(f"{file}: {name} has no sound shape")
     if not _whole(place, 2**63 - 1) or len(place) != 2:
         raise CheckpointError(f"{file}: {name} has no sound data_offsets")
     start, end = place
-    if end - start != math.prod(shape) * DTYPE_BYTES[dtype]:
+    if end - start != byte_count(shape, DTYPE_BYTES[dtype], max(0, end - start)):
         raise CheckpointError(f"{file}: the place of {name} does not fit its shape {shape}")
     return Entry(dtype, tuple(shape), file, base + start, end - start)
 

@@ -5,6 +5,7 @@ Long lines are cut to the part around the span, since a list of 36 numbers on on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ _ELLIPSIS = "…"
 _LEAST_ROOM = 40
 # A key of three megabytes is named in full by the machine-readable forms alone.
 _MOST_OF_A_MESSAGE = 500
+# Of a list with a thousand bad entries, nobody reads a thousand frames.
+_MOST_ALIKE = 20
 # The place of a second mark, which takes part in the finding of the first.
 _RELATED = "blue"
 
@@ -44,6 +47,21 @@ def diagnostics(
     """
     notes = notes or {}
     return "\n".join(_one(d, lines, style, width, notes.get(d, "")) for d in found)
+
+
+def first_of_each_code(
+    findings: Iterable[Diagnostic],
+) -> tuple[list[Diagnostic], dict[str, int]]:
+    """Return the first 20 findings of each code, and how many more there are of the others."""
+    counts: Counter[str] = Counter()
+    first = []
+    for finding in findings:
+        counts[finding.code] += 1
+        if counts[finding.code] <= _MOST_ALIKE:
+            first.append(finding)
+    return first, {
+        code: count - _MOST_ALIKE for code, count in counts.items() if count > _MOST_ALIKE
+    }
 
 
 def summary(tally: Tally, style: Style) -> str:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from elmcfg.config import Config
+from elmcfg.config import MAX_LAYERS, Config
 from elmcfg.geometry import Geometry
 from elmcfg.infer import Inference
 from elmcfg.scaling import checked
 from elmcfg.schedule import is_control_points, multipliers
 from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Shape
 from elmcfg.search.engine import Design
-from elmcfg.search.space import MAX_DEPTH, Space, SpaceSchedule, make_space
+from elmcfg.search.space import Space, SpaceSchedule, make_space
 
 _PERCENT = range(80, 121, 5)
 # With three points or more, steps of 5 % already make tens of thousands of schedules.
@@ -188,7 +188,7 @@ def around(config: Config, found: Inference) -> Space:
         {
             "name": f"around {config.name or 'the given model'}",
             "num_transformer_layers": _deep_enough(
-                range(1, min(4 * depth, MAX_DEPTH) + 1), *points
+                range(1, min(4 * depth, MAX_LAYERS) + 1), *points
             ),
             "model_dim": {"from": step, "to": max(step, 4 * width), "step": step},
             "head_dim": config.head_dim,

@@ -27,11 +27,10 @@ from pydantic import (
 )
 from pydantic import model_validator as validator
 
-from elmcfg.config import MAX_SIZE, Multiplier
+from elmcfg.config import MAX_LAYERS, MAX_SIZE, Multiplier
 from elmcfg.document import Document, read_bytes
 from elmcfg.schedule import RELEASED_DECIMALS, is_control_points
 
-MAX_DEPTH = 1_024
 MAX_VALUES = 10_000
 MAX_SCHEDULES = 100_000
 
@@ -199,8 +198,8 @@ class Space(BaseModel):
     def _searchable(self) -> Self:
         if any(h % 2 for h in self.head_dims):
             raise ValueError("head_dim must be even: RoPE turns channels in pairs")
-        if self.layers[-1] > MAX_DEPTH:
-            raise ValueError(f"num_transformer_layers goes up to {MAX_DEPTH:,} in a search")
+        if self.layers[-1] > MAX_LAYERS:
+            raise ValueError(f"num_transformer_layers goes up to {MAX_LAYERS:,} in a search")
         for key, axes in (("qkv_multipliers", self.qkv), ("ffn_multipliers", self.ffn)):
             if self.schedule.curve == "cosine" and len(axes) > 2:
                 raise ValueError(f"{key} has {len(axes)} control points, but a cosine has two")
