@@ -77,12 +77,17 @@ def verdict_on_broken(values: Values) -> Verdict:
     """What mlx-lm does with a ``config.json`` that is not valid.
 
     Only mlx-lm is asked: it is the one reader whose handling of broken files is tested against the
-    program itself.
+    program itself. The model is *the same* where it is exactly what the lists and the switches of
+    the file say, whatever else is wrong with them.
     """
+    from elmcfg.portability import mlx_lm
+
     got = _read("mlx-lm", values)
     if isinstance(got, Verdict):
         return got
-    return Verdict("mlx-lm", Outcome.ANOTHER, "it takes this broken file without a word")
+    for clause, layer, loc in mlx_lm.departures(values, got):
+        return Verdict("mlx-lm", Outcome.ANOTHER, clause, layer, loc)
+    return Verdict("mlx-lm", Outcome.SAME)
 
 
 def violations(
@@ -104,7 +109,8 @@ def violations(
     broken = config is None
     result = [_violation(v, given, broken=broken) for v in found if v.outcome is not Outcome.SAME]
     if same:
-        message = f"{', '.join(same)}: same model"
+        what = "builds exactly what the lists say, errors and all" if broken else "same model"
+        message = f"{', '.join(same)}: {what}"
         result.append(Violation("ELM500", (), message, ""))
     return result
 

@@ -60,7 +60,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Everything about a model that a program could get from a config, and get otherwise."""
+    """Everything about a model that a program could get from a config, and get otherwise.
+
+    ``is_finite`` is false where its logits are NaN whatever its weights are.
+    """
 
     vocab_size: int
     model_dim: int
@@ -71,6 +74,7 @@ class Built:
     share_input_output_layers: bool
     rms_norm_eps: float
     rope_freq_constant: float
+    is_finite: bool = True
 
 
 class RefusesError(Exception):
@@ -148,6 +152,9 @@ def differences(wanted: Built, got: Built) -> Iterator[tuple[str, int | None, Lo
         if getattr(wanted, key) != getattr(got, key):
             yield f"it has {on if getattr(got, key) else off}", layer, (key,)
     for key, noun in (("rms_norm_eps", "RMSNorm epsilon"), ("rope_freq_constant", "RoPE base")):
-        a, b = getattr(wanted, key), getattr(got, key)
+        a, b = float(getattr(wanted, key)), float(getattr(got, key))
         if a != b:
-            yield f"its {noun} is {b:g}, not {a:g}", 0, (key,)
+            shown = "g" if f"{a:g}" != f"{b:g}" else ".17g"
+            yield f"its {noun} is {b:{shown}}, not {a:{shown}}", 0, (key,)
+    if not got.is_finite:
+        yield "its logits are NaN", None, ("rope_freq_constant",)
