@@ -79,7 +79,8 @@ def read(values: Values) -> Built:
         when = " in its first forward pass" if place.in_forward else ""
         text = error.args[0] if error.args else "the program's own check"
         message = f"stops at {article} {name}{when}: {text}"
-        raise RefusesError(message, place.loc, place.layer) from error
+        loc = place.loc[:1] if isinstance(error, IndexError) else place.loc
+        raise RefusesError(message, loc, place.layer) from error
     return built
 
 
@@ -113,7 +114,7 @@ def _required(values: Values, place: _Place) -> None:
 def _build(values: Values, place: _Place) -> Built:
     place.key = "vocab_size"
     vocabulary, d, h = values["vocab_size"], values["model_dim"], values["head_dim"]
-    assert_positive(vocabulary)
+    _hold_positive(vocabulary)
     place.key = "model_dim"
     math.sqrt(1 / d)
     place.key = "vocab_size" if _fits(d) else "model_dim"
@@ -133,16 +134,11 @@ def _build(values: Values, place: _Place) -> Built:
         share_input_output_layers=tied,
         rms_norm_eps=eps,
         rope_freq_constant=values.get("rope_freq_constant", RELEASED_ROPE_BASE),
-        is_finite=_is_finite(values, h, eps),
+        faults=_faults(values, h, eps),
     )
 
 
-def assert_positive(vocabulary: Any) -> None:
-    """Check the vocabulary as the program does.
-
-    Raises:
-        AssertionError: If it is not above zero.
-    """
+def _hold_positive(vocabulary: Any) -> None:
     if not vocabulary > 0:
         raise AssertionError("it needs a vocabulary")
 
@@ -252,23 +248,28 @@ def departures(values: Values, built: Built) -> Iterator[tuple[str, int | None, 
             yield f"it takes {key}: {_shown(value)} as {_shown(bool(value))}", None, (key,)
     if values.get("ffn_with_glu", True) in (None, 0):
         yield "it has a gated feed-forward", 0, ("ffn_with_glu",)
-    if not built.is_finite:
-        key = "rope_freq_constant" if built.rms_norm_eps == built.rms_norm_eps else "rms_norm_eps"
-        yield "its logits are NaN", None, (key,)
+    for clause, key in built.faults:
+        yield clause, None, (key,)
 
 
-def _is_finite(values: Values, h: Any, eps: Any) -> bool:
-    """Whether the angles of RoPE, in single precision, and the norms are numbers."""
+def _faults(values: Values, h: Any, eps: float) -> tuple[tuple[str, str], ...]:
+    """What makes every logit NaN: an epsilon that is NaN, angles of RoPE that are no numbers."""
     base = values.get("rope_freq_constant", RELEASED_ROPE_BASE)
-    if not isinstance(base, int | float) or not isinstance(h, int) or h <= 0 or eps != eps:
-        return eps == eps  # what is no number at all stops the program
+    found = [] if _has_angles(base, h) else ["rope_freq_constant"]
+    if math.isnan(eps):
+        found.append("rms_norm_eps")
+    return tuple(("its logits are NaN", key) for key in found)
+
+
+def _has_angles(base: Any, h: Any) -> bool:
+    """Whether the angles of RoPE are numbers in single precision, if they can be computed."""
+    if not isinstance(base, int | float) or not isinstance(h, int) or h <= 0:
+        return True  # the program stops at that
     try:
         base = single(base)
     except OverflowError:
         return False
-    if not 0 < base < math.inf:
-        return False
-    return (2 - h) / h * math.log(base) < _LARGEST_EXPONENT
+    return 0 < base < math.inf and (2 - h) / h * math.log(base) < _LARGEST_EXPONENT
 
 
 def _single_or_refuse(value: Any) -> None:

@@ -151,7 +151,7 @@ def _break_number(rng: random.Random, config: Config) -> None:
     old = config.get(key, 1)
     if isinstance(old, bool):
         config[key] = rng.choice(["true", "false", 0, 1, None])
-    else:
+    elif abs(old) < 2**70:
         near = [-old, 0, old + 1, old - 1, 2 * old, float(old), str(old), old / 2, 2**30]
         config[key] = rng.choice(near)
 
