@@ -10,8 +10,10 @@ by default, in the hub's code, which then makes a head; and by ``tie_word_embedd
 default, in transformers, which ties that head to the embedding. A checkpoint with both matrices
 then loses one of them.
 
-Tried with transformers 4.39.3 and 4.57.6, which do the same, and 5.0.0, 5.18 and 5.24, in which
-the hub's code stops at every config.
+Tried with transformers 4.39.3, 4.41.2, 4.45.2, 4.48.3, 4.49.0, 4.50.0, 4.52.4 and 4.57.6, which
+build the same (the last two without ``generate``), and with 5.0.0 (AttributeError in the first
+forward pass), 5.18.0 and 5.24.0 (TypeError before it), in which the hub's code stops at every
+config.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ def expand(points: Any, n: int) -> tuple[float, ...] | None:
 
 
 VERSIONS = (
-    "transformers 4.39 to 4.57; in transformers 5 the hub's code stops at every config: TypeError: "
-    "OpenELMConfig.__post_init__() got an unexpected keyword argument 'use_cache'"
+    "said of transformers 4.39 to 4.57 (from 4.52 on without generate()); with transformers 5 the "
+    "hub's code stops at every config (TypeError: OpenELMConfig.__post_init__() got an unexpected "
+    "keyword argument 'use_cache')"
 )
 """Which versions the verdicts are for, and what happens in the others."""
 

@@ -256,7 +256,7 @@ def _faults(values: Values, h: Any, eps: float) -> tuple[tuple[str, str], ...]:
     """What makes every logit NaN: an epsilon that is NaN, angles of RoPE that are no numbers."""
     base = values.get("rope_freq_constant", RELEASED_ROPE_BASE)
     found = [] if _has_angles(base, h) else ["rope_freq_constant"]
-    if math.isnan(eps):
+    if eps != eps:  # NaN; an integer of any length may stand here
         found.append("rms_norm_eps")
     return tuple(("its logits are NaN", key) for key in found)
 
@@ -266,7 +266,7 @@ def _has_angles(base: Any, h: Any) -> bool:
     if not isinstance(base, int | float) or not isinstance(h, int) or h <= 0:
         return True  # the program stops at that
     try:
-        base = single(base)
+        base = single(float(base))
     except OverflowError:
         return False
     return 0 < base < math.inf and (2 - h) / h * math.log(base) < _LARGEST_EXPONENT

@@ -1,12 +1,13 @@
 """Random configs, held against the programs that the verdicts speak of.
 
     python tests/fuzz/verdicts.py --configs 10000 --seed 1
+    python tests/fuzz/verdicts.py --configs 2000 --hub-code FOLDER --python VENV/bin/python
 
 Makes ``config.json`` texts, valid and broken ones, without elmcfg; runs each in the real mlx-lm, in
 child processes that may die; asks elmcfg for its verdicts on every program; prints how many there
 were of each outcome, every wrong verdict on mlx-lm and every internal error. A fixed share of it
-runs in ``tests/test_portability_fuzz.py``. ``tests/fuzz/hub_code.py`` does the same for the hub's
-code.
+runs in ``tests/test_portability_fuzz.py``. With ``--hub-code`` the valid ones of them are run in the
+hub's own code too, with the Python of an environment that has torch and transformers.
 
 What mlx-lm does with a config that is broken is compared word by word: whether it stops, with which
 error, while it builds the model or when it runs it; whether it dies; whether the model is exactly
@@ -17,6 +18,7 @@ import argparse
 import json
 import random
 import re
+import subprocess
 import sys
 import traceback
 from collections import Counter
@@ -311,24 +313,93 @@ def run(number: int, seed: int) -> tuple[Counter[str], list[str]]:
             counts["internal error"] += 1
             faults.append(f"internal error: {json.dumps(config)[:1000]}\n{error}")
             continue
+        kind = "valid" if valid else "broken"
         wanted = expected(config, real, valid=valid)
-        counts[f"{'valid' if valid else 'broken'}, mlx-lm {wanted}"] += 1
-        if not right(said(verdict), wanted):
+        counts[f"{kind}, mlx-lm {wanted}"] += 1
+        if real.get("finite", 1) is None and "NaN" in verdict.message:
+            counts["too large to compute"] += 1
+        elif not right(said(verdict), wanted):
             counts["wrong"] += 1
-            shown = json.dumps({k: v for k, v in real.items() if k != "shapes"})
-            faults.append(
-                f"wrong ({'valid' if valid else 'broken'}): {said(verdict)}, but mlx-lm: {wanted}"
-                f"\n  {json.dumps(config)[:1000]}\n  {verdict.message}\n  {shown}"
-            )
+            faults.append(fault(config, verdict, f"({kind}) mlx-lm: {wanted}", real))
     return counts, faults
+
+
+def fault(config: Config, verdict: Any, wanted: str, real: dict[str, Any]) -> str:
+    """What is said of a wrong verdict."""
+    shown = json.dumps({k: v for k, v in real.items() if k != "shapes"})
+    return (
+        f"wrong: {said(verdict)}, but {wanted}\n  {json.dumps(config)[:1000]}"
+        f"\n  {verdict.message}\n  {shown}"
+    )
+
+
+def hub_expected(config: Config, real: dict[str, Any]) -> str:
+    """The verdict that the real conduct of the hub's code asks for."""
+    if "error" in real:
+        return "refuses"
+    wanted = meant(config)
+    context = config.get("max_context_length", 2048)
+    tokens = min(6, config["vocab_size"])
+    assert real["tokens"] == tokens, "the logits are cut along the sequence"
+    unused = ("transformer.classifier.weight", "lm_head.weight")
+    built = {name: shape for name, shape in real["shapes"].items() if name not in unused}
+    if not real["tied"]:
+        built["lm_head.weight"] = real["shapes"]["lm_head.weight"]
+    same = built == wanted and config.get("rms_norm_eps", 1e-6) == 1e-6
+    return "same" if same and context <= config["vocab_size"] else "another"
+
+
+def run_hub_code(
+    number: int, seed: int, folder: str, python: str
+) -> tuple[Counter[str], list[str]]:
+    """Judge the valid configs by the hub's own code."""
+    import elmcfg
+    from elmcfg.portability import verdicts
+
+    made: list[Config] = []
+    for i, config in enumerate(configs(seed, number)):
+        if i % 2 and isinstance(config.get("vocab_size"), int):
+            config["max_context_length"] = min(max(config["vocab_size"], 1), 64)
+        valid, _, error = judged(config)
+        if valid and not error and config["vocab_size"] < 2**20:
+            made.append(config)
+    script = str(Path(__file__).parents[1] / "real_hub_code.py")
+    child = subprocess.run(
+        [python, script, folder], input=json.dumps(made), capture_output=True, text=True, check=True
+    )
+    counts: Counter[str] = Counter()
+    faults: list[str] = []
+    for config, line_ in zip(made, child.stdout.splitlines(), strict=True):
+        real = json.loads(line_)
+        known = {k: v for k, v in config.items() if k in elmcfg.Config.model_fields}
+        verdict = verdicts(elmcfg.Config.model_validate(known), ["hf"], config)[0]
+        if "allocate memory" in real.get("error", ""):
+            counts["too large to compute"] += 1
+            continue
+        wanted, word = hub_expected(config, real), said(verdict).partition(":")[0]
+        counts[f"valid, hub's code {wanted}"] += 1
+        name = real.get("error", "").partition(":")[0]
+        if word != wanted or (wanted == "refuses" and not _same_error(name, verdict.message, real)):
+            counts["wrong"] += 1
+            faults.append(fault(config, verdict, f"the hub's code: {wanted}", real))
+    return counts, faults
+
+
+def _same_error(name: str, message: str, real: dict[str, Any]) -> bool:
+    return f" {name}:" in message or (real["stage"] == "forward" and "first forward" in message)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--configs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    counts, faults = run(arguments.configs, arguments.seed)
+    parser.add_argument("--hub-code", help="folder of configuration_ and modeling_openelm.py")
+    parser.add_argument("--python", default=sys.executable, help="that has torch and transformers")
+    asked = parser.parse_args()
+    if asked.hub_code:
+        counts, faults = run_hub_code(asked.configs, asked.seed, asked.hub_code, asked.python)
+    else:
+        counts, faults = run(asked.configs, asked.seed)
     print("\n".join(faults))
     for outcome, times in sorted(counts.items()):
         print(f"{times:7,}  {outcome}")
