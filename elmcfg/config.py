@@ -46,6 +46,8 @@ MAX_LAYERS = 1_024
 the deepest transformer published. Each layer costs time and a line of output."""
 MAX_SIZE = 2**30
 MAX_MULTIPLIER = 1_000.0
+MAX_SINGLE = 3.4028234663852886e38  # a larger number is infinite in single precision
+MIN_ROPE_BASE = 1e-29  # below it the angles of RoPE, up to MAX_SIZE / base, are infinite too
 
 
 def _described(
@@ -65,8 +67,8 @@ def _one_point(value: Any) -> Any:
 
 
 def _whole_where_possible(value: float) -> int | float:
-    """The released configs write 10000, not 10000.0."""
-    return int(value) if value.is_integer() else value
+    """The released configs write 10000, not 10000.0; no program takes an integer of any length."""
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _writable(value: str) -> str:
@@ -80,7 +82,12 @@ Text = Annotated[StrictStr, AfterValidator(_writable)]
 Size = Annotated[StrictInt, Field(ge=1, le=MAX_SIZE)]
 PositiveFloat = Annotated[
     float,
-    Field(strict=True, gt=0, allow_inf_nan=False),
+    Field(strict=True, gt=0, le=MAX_SINGLE, allow_inf_nan=False),
+    PlainSerializer(_whole_where_possible, return_type=int | float),
+]
+RopeBase = Annotated[
+    float,
+    Field(strict=True, ge=MIN_ROPE_BASE, le=MAX_SINGLE, allow_inf_nan=False),
     PlainSerializer(_whole_where_possible, return_type=int | float),
 ]
 Multiplier = Annotated[float, Field(strict=True, gt=0, le=MAX_MULTIPLIER, allow_inf_nan=False)]
@@ -269,9 +276,9 @@ class Config(BaseModel):
         default=1e-6,
         examples=[1e-6],
     )
-    rope_freq_constant: PositiveFloat = _described(
+    rope_freq_constant: RopeBase = _described(
         "RoPE base",
-        "Base of the rotary frequencies.",
+        "Base of the rotary frequencies; within what single precision can compute with.",
         source=_OPENELM,
         default=10000.0,
         examples=[10000],

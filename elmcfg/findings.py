@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from elmcfg.codes import CODES
-from elmcfg.config import Config, Schedule
+from elmcfg.config import MAX_SINGLE, Config, Schedule
 from elmcfg.diagnostics import Loc, Severity, Violation
 from elmcfg.invariants import violations_of
 from elmcfg.rules import advice
@@ -38,6 +38,7 @@ _FOREIGN_KEYS = frozenset(
         "tokenizer_class",
     }
 )
+_TYING = "tie_word_embeddings"
 _PER_LAYER = HEAD_LISTS + MULTIPLIER_LISTS
 _EXPECTED = {
     "int_type": "a whole number",
@@ -89,10 +90,13 @@ def _read(
     values: Mapping[str, Any], *, lenient: bool, model: type[Config] = Config
 ) -> tuple[Config | None, Draft, list[Violation]]:
     """A config where the values make one, what is usable of them, and every fault."""
-    foreign: dict[str, Any] = {}
+    foreign: dict[str, Any] | None = None
     if lenient:
         foreign = {key: value for key, value in values.items() if key not in Config.model_fields}
         values = {key: value for key, value in values.items() if key in Config.model_fields}
+    elif values.get(_TYING, 0) is values.get("share_input_output_layers", True):
+        # The one key that a written config.json has beside ours; so it can be read as a mapping.
+        values = {key: value for key, value in values.items() if key != _TYING}
     try:
         return model.model_validate(values), Draft(present(_usable(values, ())), foreign), []
     except ValidationError as error:
@@ -201,8 +205,13 @@ def _range(kind: str, limits: Mapping[str, Any]) -> tuple[str, str]:
     if kind == "greater_than":
         return f"greater than {limits['gt']:g}", "use a positive number"
     if kind == "greater_than_equal":
-        return f"at least {limits['ge']:g}", f"use a whole number from {limits['ge']:g}"
+        kind_of_number = "number" if isinstance(limits["ge"], float) else "whole number"
+        return f"at least {limits['ge']:g}", f"use a {kind_of_number} from {limits['ge']:g}"
     if kind == "less_than_equal":
+        if limits["le"] == MAX_SINGLE:
+            return f"at most {MAX_SINGLE:g}, the largest number of single precision", (
+                "use a smaller number"
+            )
         return f"at most {limits['le']:,}", "use a smaller number"
     if kind == "multiple_of":
         return "even" if limits["multiple_of"] == 2 else f"a multiple of {limits['multiple_of']}", (

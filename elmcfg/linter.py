@@ -32,7 +32,8 @@ def diagnose(
     asked = (targets or weights is not None) and document.family is None
     sound = document.data is not None and not document.diagnostics
     # Told from the schema, without the models.
-    if sound and not asked and is_clean(document.data or {}):
+    as_json = document.format is Format.JSON
+    if sound and not asked and is_clean(document.data or {}, as_json=as_json):
         return []
     config, findings = check(document)
     if document.data is not None and asked:

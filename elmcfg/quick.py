@@ -25,10 +25,14 @@ Check = Callable[[Any], bool]
 Schema = Mapping[str, Any]
 
 
-def is_clean(values: Mapping[str, Any]) -> bool:
+def is_clean(values: Mapping[str, Any], *, as_json: bool = False) -> bool:
     """Whether the values make a valid config, with nothing in it that is worth a remark.
 
     ``False`` means only that the models must look.
+
+    Args:
+        values: Keys and values as a document holds them.
+        as_json: Whether they stand in a ``config.json``, which other programs read too.
     """
     if not _check()(values):
         return False
@@ -36,7 +40,7 @@ def is_clean(values: Mapping[str, Any]) -> bool:
     for key in MULTIPLIER_LISTS:
         if isinstance(given.get(key), int | float):
             given[key] = [given[key]]
-    draft = Draft(given)
+    draft = Draft(given, {} if as_json else None)
     return not violations_of(draft) and not advice(draft)
 
 

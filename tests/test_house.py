@@ -50,6 +50,7 @@ MAY_IMPORT = {
         "rules",
         "schedule",
         "straight_lines",
+        "units",
     },
     "comparison": {"diagnostics", "formats", "geometry", "rules", "straight_lines"},
     "quick": {"diagnostics", "invariants", "rules", "sources"},

@@ -34,7 +34,9 @@ def test_every_key_is_described() -> None:
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_variants_and_their_hub_form_satisfy_it(name: str) -> None:
     VALIDATOR.validate(yaml.safe_load(shipped()[name].read_text()))
-    VALIDATOR.validate(json.loads(hub.dump(load(name))))
+    written = json.loads(hub.dump(load(name)))
+    written.pop("tie_word_embeddings", None)  # transformers' own
+    VALIDATOR.validate(written)
 
 
 @given(configs())

@@ -67,7 +67,16 @@ class Append:
     values: tuple[Any, ...]
 
 
-Change = Replace | Rename | Remove | Truncate | Append
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A mapping gets a key with a scalar, behind another key of its own."""
+
+    loc: Loc
+    value: Any
+    after: Loc
+
+
+Change = Replace | Rename | Remove | Truncate | Append | Insert
 
 
 def changed(data: Any, changes: Iterable[Change]) -> Any:
@@ -75,7 +84,7 @@ def changed(data: Any, changes: Iterable[Change]) -> Any:
     root = copy.deepcopy(data)
     for change in changes:
         holder, last = _at(root, change.loc[:-1]), change.loc[-1]
-        if isinstance(change, Replace):
+        if isinstance(change, Replace | Insert):
             holder[last] = change.value
         elif isinstance(change, Rename):
             items = [(change.key if key == last else key, value) for key, value in holder.items()]
@@ -104,6 +113,8 @@ def edits(document: Document, change: Change) -> list[Edit]:
         return [removal(document, key, value)] if key and value else []
     if isinstance(change, Truncate):
         return _truncation(document, change)
+    if isinstance(change, Insert):
+        return _insertion(document, change)
     return _addition(document, change)
 
 
@@ -195,6 +206,26 @@ def _addition(document: Document, change: Append) -> list[Edit]:
     own_line = not before.strip()  # one entry to a line, as JSON is often laid out
     separator = f",{newline}{before}" if own_line and document.format is Format.JSON else ", "
     return [Edit(end, end, "".join(separator + text for text in texts))]
+
+
+def _insertion(document: Document, change: Insert) -> list[Edit]:
+    key, value = document.tree.keys.get(change.after), document.tree.values.get(change.after)
+    if key is None or value is None:
+        return []
+    before = document.lines.line(key.line)[: key.column - 1]
+    newline = "\r\n" if "\r\n" in document.text else "\n"
+    name = str(change.loc[-1])
+    if document.format is Format.JSON:
+        separator = ", " if before.strip() else f",{newline}{before}"
+        text = f"{separator}{json.dumps(name)}: {scalar(change.value, document.format)}"
+        end = document.lines.offset(value.end_line, value.end_column)
+        return [Edit(end, end, text)]
+    if before.strip():
+        return []  # a flow mapping of YAML
+    start = document.lines.offset(key.line, 1)
+    return [
+        Edit(start, start, f"{before}{name}: {scalar(change.value, document.format)}{newline}")
+    ]
 
 
 def _dash(document: Document, span: Span) -> str | None:

@@ -15,7 +15,7 @@ from itertools import islice
 from elmcfg.diagnostics import Diagnostic, Loc
 from elmcfg.document import Document, parse
 from elmcfg.document.editing import Edit, apply, changed
-from elmcfg.fixes import keys, lists, scalars, texts
+from elmcfg.fixes import keys, lists, scalars, texts, tying
 from elmcfg.fixes.fix import Fix
 
 __all__ = ["FIXES", "Fix", "mend", "proposals"]
@@ -32,6 +32,7 @@ FIXES: dict[str, Callable[[Document, Diagnostic], Fix | None]] = {
     "ELM301": lists.stale_heads,
     "ELM302": lists.stale_heads,
     "ELM303": keys.idle_schedule,
+    "ELM415": tying.other_key,
 }
 """How findings of a code are mended."""
 

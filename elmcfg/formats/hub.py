@@ -41,6 +41,9 @@ def values(config: Config) -> dict[str, Any]:
     if points is not None and len(points) == 1:
         # The hub's code takes a plain number for a uniform model, and no list of one.
         plain["qkv_multipliers"] = points[0]
+    if not config.share_input_output_layers:
+        # transformers ties by this key, which is true for it unless the file says otherwise.
+        plain["tie_word_embeddings"] = False
     return dict(sorted(plain.items()))
 
 

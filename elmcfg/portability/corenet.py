@@ -1,58 +1,45 @@
 """CoreNet, ``general_gpt.py``: knows recipes only, one number or the two ends of a line.
 
 It reads no config file: a model is an entry of ``gpt_configs`` in its code. So the question is
-whether some entry builds this model. Where the config gives lists, the recipe is sought that gives
-them. The RMSNorm epsilon is fixed.
+whether some entry builds this model, whatever form the config gives it in: its own recipe, if it is
+one that CoreNet can say, or the one that is sought for its lists. The RMSNorm epsilon is fixed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from elmcfg.geometry import ffn_dim, query_heads
 from elmcfg.portability.hf import expand
-from elmcfg.portability.verdict import (
-    RELEASED_EPS,
-    RELEASED_ROPE_BASE,
-    Built,
-    Layer,
-    RefusesError,
-    Values,
-)
+from elmcfg.portability.verdict import RELEASED_EPS, Built, Layer, RefusesError, meant
 from elmcfg.straight_lines import Line, ffn_line, heads_line
 
+if TYPE_CHECKING:
+    from elmcfg.config import Config
 
-def read(values: Values) -> Built:
+
+def read(config: Config) -> Built:
     """The model that the best entry of ``gpt_configs`` builds.
 
     Raises:
         RefusesError: If no entry can say it.
     """
-    n, d, h = values["num_transformer_layers"], values["model_dim"], values["head_dim"]
-    groups = _groups(values)
-    divisor = values.get("ffn_dim_divisor", 256)
-    heads = _heads(values, n, d, h, groups)
-    widths = _widths(values, n, d, divisor)
-    return Built(
-        vocab_size=values["vocab_size"],
-        model_dim=d,
-        head_dim=h,
-        layers=tuple(Layer(q, q // groups, f) for q, f in zip(heads, widths, strict=True)),
-        ffn_with_glu=values.get("ffn_with_glu", True),
-        normalize_qk_projections=values.get("normalize_qk_projections", True),
-        share_input_output_layers=values.get("share_input_output_layers", True),
-        rms_norm_eps=RELEASED_EPS,
-        rope_freq_constant=values.get("rope_freq_constant", RELEASED_ROPE_BASE),
-    )
+    wanted = meant(config)
+    d, h, divisor = config.model_dim, config.head_dim, config.ffn_dim_divisor
+    groups = _groups(wanted.layers)
+    heads = [layer.num_query_heads for layer in wanted.layers]
+    if not _gives(config.qkv_multipliers, heads, lambda m: query_heads(m, d, h, groups)):
+        _require(heads_line(heads, d, h, groups), "num_query_heads")
+    widths = [layer.ffn_dim for layer in wanted.layers]
+    if not _gives(config.ffn_multipliers, widths, lambda m: ffn_dim(m, d, divisor)):
+        _require(ffn_line(widths, d, divisor), "ffn_multipliers")
+    return replace(wanted, rms_norm_eps=RELEASED_EPS)
 
 
-def _groups(values: Values) -> int:
-    given = values.get("num_gqa_groups")
-    if given is not None:
-        return int(given)
-    ratios: list[int] = [
-        q // kv for q, kv in zip(values["num_query_heads"], values["num_kv_heads"], strict=True)
-    ]
+def _groups(layers: Sequence[Layer]) -> int:
+    ratios = [layer.num_query_heads // layer.num_kv_heads for layer in layers]
     for i, ratio in enumerate(ratios):
         if ratio != ratios[0]:
             raise RefusesError(
@@ -64,33 +51,24 @@ def _groups(values: Values) -> int:
     return ratios[0]
 
 
-def _heads(values: Values, n: int, d: int, h: int, groups: int) -> Sequence[int]:
-    points = values.get("qkv_multipliers")
-    line = None if points is None else expand(points, n)
-    if line is not None:
-        return [query_heads(m, d, h, groups) for m in line]
-    heads: Sequence[int] = values["num_query_heads"]
-    _require(heads_line(heads, d, h, groups), "num_query_heads")
-    return heads
-
-
-def _widths(values: Values, n: int, d: int, divisor: int) -> list[int]:
-    points = values["ffn_multipliers"]
-    line = expand(points, n)
-    if line is not None:
-        return [ffn_dim(m, d, divisor) for m in line]
-    widths = [ffn_dim(m, d, divisor) for m in points]
-    _require(ffn_line(widths, d, divisor), "ffn_multipliers")
-    return widths
+def _gives(
+    points: Sequence[float] | None, sizes: Sequence[int], size: Callable[[float], int]
+) -> bool:
+    """Whether the control points, as CoreNet reads them, give these sizes."""
+    if not points:
+        return False
+    multipliers = expand(points[0] if len(points) == 1 else points, len(sizes))
+    return multipliers is not None and [size(m) for m in multipliers] == sizes
 
 
 def _require(line: Line, key: str) -> None:
     layer = line.departure
     if layer is not None:
         ends = " to ".join(f"{point:g}" for point in line.points)
+        nearest = f" (the nearest, {ends}, first differs in layer {layer})" if ends else ""
         raise RefusesError(
             f"cannot say it: it takes one multiplier or the two ends of a line, and no line gives "
-            f"these {key} (the nearest, {ends}, first differs in layer {layer})",
+            f"these {key}{nearest}",
             (key, layer),
             layer,
         )

@@ -31,6 +31,13 @@ _REMEDIES = {
     "mlx-swift": "only the released recipe (0.5 to 1.0, 0.5 to 4.0, 4 queries per KV head) means "
     "the same there",
 }
+_HF_REMEDIES = {
+    "share_input_output_layers": "transformers ties the two by tie_word_embeddings, true unless "
+    "the file says otherwise, and a checkpoint of both matrices then loses one; give both keys",
+    "vocab_size": "set max_context_length to vocab_size, or feed it no longer texts",
+    "rope_freq_constant": "write it with a point or an exponent",
+    "head_dim": "add num_query_heads, with any value: it is computed again from the recipe",
+}
 _MEND = "mend the errors reported here; {} will not report them"
 # Where an entry is not in the file, what stands for it there.
 _STANDS_FOR: Mapping[str, tuple[str, ...]] = {
@@ -51,38 +58,57 @@ def verdicts(config: Config, targets: Iterable[str], values: Values | None = Non
 
     written = hub.values(config) if values is None else values
     wanted = meant(config)
-    return [_verdict(target, wanted, written) for target in targets]
+    # CoreNet reads no file: what the config means is what an entry of its code would have to say.
+    return [
+        _verdict(target, wanted, config if target == "corenet" else written) for target in targets
+    ]
 
 
-def _verdict(target: str, wanted: Built, values: Values) -> Verdict:
-    got = _read(target, values)
+def _verdict(target: str, wanted: Built, given: Values | Config) -> Verdict:
+    got = _read(target, given)
     if isinstance(got, Verdict):
         return got
+    notes = _notes(target, given)
     for clause, layer, loc in differences(wanted, got):
-        return Verdict(target, Outcome.ANOTHER, clause, layer, loc)
-    return Verdict(target, Outcome.SAME)
+        return Verdict(target, Outcome.ANOTHER, clause, layer, loc, notes)
+    return Verdict(target, Outcome.SAME, notes=notes)
 
 
-def _read(target: str, values: Values) -> Built | Verdict:
+def _read(target: str, given: Values | Config) -> Built | Verdict:
     """The model that a program builds, or in what way it builds none."""
     built: Built
     try:
-        built = import_module(f"elmcfg.portability.{TARGETS[target]}").read(values)
+        built = import_module(f"elmcfg.portability.{TARGETS[target]}").read(given)
     except RefusesError as error:
-        return Verdict(target, error.outcome, error.message, error.layer, error.loc)
+        return Verdict(
+            target, error.outcome, error.message, error.layer, error.loc, _notes(target, given)
+        )
     return built
+
+
+def _notes(target: str, given: Any) -> tuple[str, ...]:
+    if target != "hf":
+        return ()
+    from elmcfg.portability import hf
+
+    return (*hf.notes(given), hf.VERSIONS)
 
 
 def verdict_on_broken(values: Values) -> Verdict:
     """What mlx-lm does with a ``config.json`` that is not valid.
 
     Only mlx-lm is asked: it is the one reader whose handling of broken files is tested against the
-    program itself.
+    program itself. The model is *the same* where it is exactly what the lists and the switches of
+    the file say, whatever else is wrong with them.
     """
+    from elmcfg.portability import mlx_lm
+
     got = _read("mlx-lm", values)
     if isinstance(got, Verdict):
         return got
-    return Verdict("mlx-lm", Outcome.ANOTHER, "it takes this broken file without a word")
+    for clause, layer, loc in mlx_lm.departures(values, got):
+        return Verdict("mlx-lm", Outcome.ANOTHER, clause, layer, loc)
+    return Verdict("mlx-lm", Outcome.SAME)
 
 
 def violations(
@@ -104,9 +130,22 @@ def violations(
     broken = config is None
     result = [_violation(v, given, broken=broken) for v in found if v.outcome is not Outcome.SAME]
     if same:
-        message = f"{', '.join(same)}: same model"
-        result.append(Violation("ELM500", (), message, ""))
+        what = "builds exactly what the lists say, errors and all" if broken else "same model"
+        message = f"{', '.join(same)}: {what}"
+        notes = [_noted(v) for v in found if v.outcome is Outcome.SAME and v.notes]
+        result.append(Violation("ELM500", (), message, "; ".join(notes)))
     return result
+
+
+def _noted(verdict: Verdict) -> str:
+    return f"{verdict.target}: {'; '.join(verdict.notes)}"
+
+
+def _help(verdict: Verdict) -> str:
+    remedy = _REMEDIES[verdict.target]
+    if verdict.target == "hf":
+        remedy = _HF_REMEDIES.get(str(verdict.loc[0]) if verdict.loc else "", remedy)
+    return "; ".join([remedy, *verdict.notes])
 
 
 def _violation(verdict: Verdict, given: Values, *, broken: bool) -> Violation:
@@ -116,7 +155,7 @@ def _violation(verdict: Verdict, given: Values, *, broken: bool) -> Violation:
         _CODES[verdict.outcome],
         _place(verdict.loc, given),
         f"{name} {what}{verdict.message}",
-        _MEND.format(name) if broken else _REMEDIES[name],
+        _MEND.format(name) if broken else _help(verdict),
         label=name if verdict.layer is None else f"{name}: layer {verdict.layer}",
     )
 

@@ -30,6 +30,8 @@ def read(values: Values) -> Built:
     for key in _REQUIRED:
         if key not in values:
             raise RefusesError(f"cannot be converted to: KeyError {key!r}", (key,))
+        if values[key] is None:
+            raise RefusesError(f"cannot be converted to: AssertionError, {key} is null", (key,))
     n, points = values["num_transformer_layers"], values["ffn_multipliers"]
     if not isinstance(points, list | tuple) or len(points) != n:
         raise RefusesError(

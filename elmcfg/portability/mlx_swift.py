@@ -35,7 +35,7 @@ def read(values: Values) -> Built:
         RefusesError: If it stops with an error.
     """
     for key in _REQUIRED:
-        if key not in values:
+        if values.get(key) is None:
             raise RefusesError(f"stops at a DecodingError: it needs the key {key}", (key,))
     n, d, h = values["num_transformer_layers"], values["model_dim"], values["head_dim"]
     attention = single_multipliers(0.5, 1.0, n)

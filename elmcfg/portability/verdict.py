@@ -38,6 +38,7 @@ class Verdict:
         target: Name of the program.
         outcome: What it does.
         message: In what way, in a clause; empty where it builds the same model.
+        notes: What else is worth knowing: versions it is said of, memory that it needs.
         layer: The first layer that it happens in, or ``None`` where it is not about a layer.
         loc: The entry of the config that it is about.
     """
@@ -47,6 +48,7 @@ class Verdict:
     message: str = ""
     layer: int | None = None
     loc: Loc = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Everything about a model that a program could get from a config, and get otherwise."""
+    """Everything about a model that a program could get from a config, and get otherwise.
+
+    ``faults`` is what is wrong with its logits whatever its weights are, each in a clause, with the
+    key of the config that it comes from.
+    """
 
     vocab_size: int
     model_dim: int
@@ -71,6 +77,7 @@ class Built:
     share_input_output_layers: bool
     rms_norm_eps: float
     rope_freq_constant: float
+    faults: tuple[tuple[str, str], ...] = ()
 
 
 class RefusesError(Exception):
@@ -128,6 +135,12 @@ _SWITCHES: dict[str, tuple[int | None, str, str]] = {
 }
 
 
+def _zeros(layer: Layer) -> str:
+    """What follows from query heads that are fewer than the KV heads, if a program takes them."""
+    fewer = layer.num_query_heads < layer.num_kv_heads
+    return "; they are fewer than its KV heads, and its attention gives zeros" if fewer else ""
+
+
 def differences(wanted: Built, got: Built) -> Iterator[tuple[str, int | None, Loc]]:
     """In what a model differs from the one wanted: clause, first layer, entry of the config."""
     for i, (a, b) in enumerate(zip(wanted.layers, got.layers, strict=False)):
@@ -139,7 +152,7 @@ def differences(wanted: Built, got: Built) -> Iterator[tuple[str, int | None, Lo
             )
             yield (
                 f"layer {i} gets {getattr(b, part):,} {noun}, not {getattr(a, part):,}"
-                f"{others(later)}",
+                f"{others(later)}{_zeros(b)}",
                 i,
                 (key, i),
             )
@@ -148,6 +161,9 @@ def differences(wanted: Built, got: Built) -> Iterator[tuple[str, int | None, Lo
         if getattr(wanted, key) != getattr(got, key):
             yield f"it has {on if getattr(got, key) else off}", layer, (key,)
     for key, noun in (("rms_norm_eps", "RMSNorm epsilon"), ("rope_freq_constant", "RoPE base")):
-        a, b = getattr(wanted, key), getattr(got, key)
+        a, b = float(getattr(wanted, key)), float(getattr(got, key))
         if a != b:
-            yield f"its {noun} is {b:g}, not {a:g}", 0, (key,)
+            shown = "g" if f"{a:g}" != f"{b:g}" else ".17g"
+            yield f"its {noun} is {b:{shown}}, not {a:{shown}}", 0, (key,)
+    for clause, key in got.faults:
+        yield clause, None, (key,)

@@ -58,6 +58,7 @@ MODULES: Mapping[str, str] = {
     "ELM412": "memory",
     "ELM413": "large_kv_cache",
     "ELM414": "foreign_rounding",
+    "ELM415": "tied_otherwise",
     "ELM500": "portable",
     "ELM501": "another_model",
     "ELM502": "refused",

@@ -45,16 +45,23 @@ class Draft:
     Args:
         values: Only values that passed their own type and range; ``None`` for one that did not, and
             for an entry of a list that did not.
-        foreign: Keys of other programs that stood beside them, unchecked.
+        foreign: Keys of other programs that stood beside them, unchecked; ``None`` where no other
+            program reads the file.
     """
 
     def __init__(self, values: Values, foreign: Values | None = None) -> None:
         self.values = values
         self.foreign: Values = foreign or {}
+        self.has_readers = foreign is not None
 
     def get(self, key: str) -> Any:
         """A value; the default where the key is not given, ``None`` where it is unusable."""
         return self.values[key] if key in self.values else DEFAULTS.get(key)
+
+    @property
+    def ties_in_transformers(self) -> bool | None:
+        """Whether transformers ties the output head by its own key; ``None`` if it has no say."""
+        return bool(self.foreign.get("tie_word_embeddings", True)) if self.has_readers else None
 
     @cached_property
     def layers(self) -> int | None:
