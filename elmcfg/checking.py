@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from elmcfg.cores import cores
 from elmcfg.diagnostics import Diagnostic, Severity
 from elmcfg.document import Document, Format
-from elmcfg.linter import diagnose
+from elmcfg.linter import diagnose, has_weights_of
 from elmcfg.settings import Settings
 from elmcfg.sources import Input, checkpoint_beside, looks_like_config
 
@@ -187,8 +187,11 @@ def check_one(item: Input, task: Task) -> Checked | None:
 
     before = document
     done: list[str] = []
+    judge = has_weights_of(weights) if weights is not None else None
     if task.fixing is not Fixing.NONE and not item.shipped:
-        document, done = fixes.mend(document, lambda d: look(d)[0], unsafe=task.unsafe)
+        document, done = fixes.mend(
+            document, lambda d: look(d)[0], unsafe=task.unsafe, has_weights_of=judge
+        )
     if done:
         found, suppressed = look(document)
     return Checked(
@@ -197,7 +200,7 @@ def check_one(item: Input, task: Task) -> Checked | None:
         format=document.format,
         diagnostics=tuple(found),
         suppressed=tuple(suppressed),
-        fixes=fixes.proposals(document, found),
+        fixes=fixes.proposals(document, found, judge),
         before=before.text if done else None,
         fixed=tuple(done),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from elmcfg.sources import Source, read
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
+    from elmcfg.formats.safetensors import Entry
+
+_OF_SHAPES = ("ELM602", "ELM603", "ELM604")
 
 
 def diagnose(
@@ -57,6 +61,33 @@ def _on_request(
 
         draft = draft_of(given, lenient=document.format is Format.JSON)
         yield from comparison.check(draft, weights)
+
+
+def has_weights_of(weights: Path) -> Callable[[Document], bool]:
+    """Return what tells whether a document has exactly the tensors of a checkpoint."""
+
+    @cache
+    def tensors() -> Mapping[str, Entry] | None:
+        from elmcfg.formats.safetensors import CheckpointError, read_headers
+
+        try:
+            return read_headers(weights)
+        except CheckpointError:
+            return None
+
+    def judge(document: Document) -> bool:
+        from elmcfg import comparison
+        from elmcfg.findings import draft_of
+
+        headers = tensors()
+        if not headers or document.data is None:
+            return False
+        draft = draft_of(document.data, lenient=document.format is Format.JSON)
+        if draft.parameters is None:  # a list or a size that is not known cannot be compared
+            return False
+        return not any(v.code in _OF_SHAPES for v in comparison.violations(draft, headers))
+
+    return judge
 
 
 def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "sources": {"document", "folders", "formats"},
     "settings": {"codes"},
     "suppressions": {"codes", "diagnostics", "document", "settings"},
-    "fixes": {"diagnostics", "document", "quick", "rules"},
+    "fixes": {"diagnostics", "document", "quick", "rules", "schedule"},
     "checking": {
         "cores",
         "diagnostics",
@@ -60,6 +60,7 @@ MAY_IMPORT = {
         "diagnostics",
         "document",
         "findings",
+        "formats",
         "layers",
         "portability",
         "quick",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from elmcfg.diagnostics import Diagnostic
 from elmcfg.document import Document, Format
@@ -13,41 +14,41 @@ _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 _CODES = re.compile(r"\[([^\]]*)\]")
 
 
-def json_slip(document: Document, found: Diagnostic) -> Fix | None:
-    """A comma before a closing bracket, or Python's ``True``, ``False`` and ``None``."""
+def json_slip(document: Document, found: Diagnostic) -> Iterator[Fix]:
+    """Remove a comma before a closing bracket; write Python's ``True``, ``False`` and ``None``."""
     span = found.span
     if document.format is not Format.JSON or span is None:
-        return None
+        return
     start = document.lines.offset(span.line, span.column)
     end = document.lines.offset(span.end_line, span.end_column)
     word = document.text[start:end]
     if word in _PYTHON_WORDS:
         new = _PYTHON_WORDS[word]
-        return Fix(f"write {new}", True, (Edit(start, end, new),))
+        yield Fix(f"write {new}", True, (Edit(start, end, new),))
     before = document.text[:start].rstrip()
     if word in ("}", "]") and before.endswith(","):
-        return Fix("remove the last comma", True, (Edit(len(before) - 1, len(before), ""),))
-    return None
+        yield Fix("remove the last comma", True, (Edit(len(before) - 1, len(before), ""),))
 
 
-def unused_comment(document: Document, found: Diagnostic) -> Fix | None:
-    """The code goes from the comment, and the comment with its last code."""
+def unused_comment(document: Document, found: Diagnostic) -> Iterator[Fix]:
+    """Remove the code from the comment, and the comment with its last code."""
     span = found.span
     if span is None:
-        return None
+        return
     start = document.lines.offset(span.line, span.column)
     end = document.lines.offset(span.end_line, span.end_column)
     names = _CODES.search(document.text, start, end)
     unused = re.search(r"\bELM\d*", found.message)
     if names is None or unused is None:
-        return None
+        return
     left = [name.strip() for name in names[1].split(",") if name.strip().upper() != unused[0]]
-    title = f"remove the unused suppression of {unused[0]}"
-    if left:
-        return Fix(title, True, (Edit(names.start(1), names.end(1), ", ".join(left)),))
     line_start = document.lines.offset(span.line, 1)
     before = document.text[line_start:start]
-    if before.strip():
-        return Fix(title, True, (Edit(line_start + len(before.rstrip()), end, ""),))
-    line_break = re.compile(r"\r\n|[\r\n]|").match(document.text, end)
-    return Fix(title, True, (Edit(line_start, line_break.end() if line_break else end, ""),))
+    if left:
+        edit = Edit(names.start(1), names.end(1), ", ".join(left))
+    elif before.strip():
+        edit = Edit(line_start + len(before.rstrip()), end, "")
+    else:
+        line_break = re.compile(r"\r\n|[\r\n]|").match(document.text, end)
+        edit = Edit(line_start, line_break.end() if line_break else end, "")
+    yield Fix(f"remove the unused suppression of {unused[0]}", True, (edit,))
