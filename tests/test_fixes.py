@@ -309,6 +309,22 @@ class TestCommand:
         assert run("validate", "--fix", "-q", str(file)).code == 0
         assert (run("validate", "--diff", str(file)).code, file.read_text()) == (0, MENDED)
 
+    def test_errors_that_stay_are_told_on_standard_error(self, run: Run, file: Path) -> None:
+        file.write_text(STALE)
+        see = "run 'elmcfg validate' without --diff to see what\n"
+        can = "1 can be mended with --fix --unsafe-fixes\n"
+        done = run("validate", "--diff", str(file))
+        assert (done.code, done.out) == (1, "")
+        assert done.err == f"nothing would be changed: 1 error is left; {see}{can}"
+        done = run("validate", "--fix", str(file))
+        assert (done.code, done.err) == (1, f"nothing was changed: 1 error is left\n{can}")
+        assert run("validate", "--diff", "-q", str(file)).err == ""
+        file.write_text(STALE.replace("head_dim: 64", 'head_dim: "64"'))
+        assert run("validate", "--diff", str(file)).err == f"1 error is left; {see}{can}"
+        file.write_text(BASE)
+        done = run("validate", "--diff", str(file))
+        assert (done.code, done.out, done.err) == (0, "", "")
+
     def test_the_diff_is_one_that_patch_applies(
         self, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
