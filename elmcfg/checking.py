@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elmcfg.codes import ALWAYS_REPORTED
 from elmcfg.cores import cores
 from elmcfg.diagnostics import Diagnostic, Severity
 from elmcfg.document import Document, Format
@@ -211,11 +212,13 @@ def findings(
 ) -> tuple[list[Diagnostic], list[Suppressed]]:
     """The findings of a document that are to be reported, and those that its comments leave out."""
     found = diagnose(document, targets=settings.targets, weights=weights)
-    if document.data is not None:  # a file that cannot be read at all is always reported
-        ignored = settings.ignored_in(document.path) if settings.per_file_ignores else ()
-        found = [
-            d for d in found if settings.reports(d.code) and not d.code.startswith(ignored or "-")
-        ]
+    ignored = settings.ignored_in(document.path) if settings.per_file_ignores else ()
+    found = [
+        d
+        for d in found
+        if d.code in ALWAYS_REPORTED
+        or (settings.reports(d.code) and not d.code.startswith(ignored or "-"))
+    ]
     suppressed: list[Suppressed] = []
     if "elmcfg:" in document.text:
         from elmcfg import suppressions

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elmcfg.codes import CODES
+from elmcfg.codes import ALWAYS_REPORTED, CODES
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity, Violation, has_errors
 from elmcfg.document import Document, Format
 from elmcfg.quick import is_clean
@@ -50,7 +51,7 @@ def _on_request(
 ) -> Iterator[Violation]:
     """What is looked at only when asked for: other programs, and a checkpoint."""
     given = document.data or {}
-    if targets:
+    if targets and _is_readable(document):
         from elmcfg import portability
 
         as_json = document.format is Format.JSON
@@ -61,6 +62,18 @@ def _on_request(
 
         draft = draft_of(given, lenient=document.format is Format.JSON)
         yield from comparison.check(draft, weights)
+
+
+def _is_readable(document: Document) -> bool:
+    """Return whether other programs get as far as the values: they read with Python's json."""
+    faults = any(d.code in ALWAYS_REPORTED for d in document.diagnostics)
+    if not faults or document.format is not Format.JSON:
+        return not faults
+    try:
+        json.loads(document.text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def has_weights_of(weights: Path) -> Callable[[Document], bool]:
@@ -104,7 +117,10 @@ def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
             from elmcfg.layers import SparseConfig
 
             config, found = read_values(document.data, model=SparseConfig)
-        findings += [_placed(v, severity, document) for v, severity in found]
+        # What is said of a value that the text has wrong says it a second time.
+        unread = {d.loc for d in document.diagnostics if d.code in ALWAYS_REPORTED and d.loc}
+        placed = (_placed(v, severity, document) for v, severity in found)
+        findings += [d for d in placed if d.loc not in unread]
     if has_errors(findings):
         config = None
     return config, sorted(findings, key=lambda d: d.sort_key)

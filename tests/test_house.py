@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "suppressions": {"codes", "diagnostics", "document", "settings"},
     "fixes": {"diagnostics", "document", "quick", "rules", "schedule"},
     "checking": {
+        "codes",
         "cores",
         "diagnostics",
         "document",

@@ -78,13 +78,11 @@ def test_the_json_reader_accepts_what_json_accepts(text: str) -> None:
     try:
         data = json.loads(text)
     except ValueError:
-        assert read_json(text).fatal
+        assert read_json(text).problems
     else:
         tree = read_json(text)
-        if "NaN" in text or "Infinity" in text:
-            assert tree.fatal
-        else:
-            assert tree.data == data or tree.problems
+        # Python's json reads NaN and Infinity, which are not JSON.
+        assert tree.data == data or tree.problems
 
 
 @pytest.mark.parametrize(

@@ -78,14 +78,14 @@ def shapes(values: Values) -> Shapes:
     if len(multipliers) == 1:
         multipliers = multipliers * n
     assert len(multipliers) == n, "the fixes tried here leave no other control points"
-    table = {"transformer.token_embeddings.weight": (values["vocab_size"], d)}
+    table: Shapes = {"transformer.token_embeddings.weight": (values["vocab_size"], d)}
     if not values.get("share_input_output_layers", True):
         table["lm_head.weight"] = (values["vocab_size"], d)
     for i in range(n):
         q, kv = values["num_query_heads"][i], values["num_kv_heads"][i]
         f = oracles.make_divisible(d * multipliers[i], values.get("ffn_dim_divisor", 256))
         gates = 2 if values.get("ffn_with_glu", True) else 1
-        layer = {
+        layer: Shapes = {
             "attn.qkv_proj": ((q + 2 * kv) * h, d),
             "attn.out_proj": (d, q * h),
             "ffn.proj_1": (gates * f, d),

@@ -20,6 +20,7 @@ if it has not. All else is *unsafe*, and for the user to choose.
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -208,7 +209,12 @@ def _mended(document: Document, fixes: Sequence[Fix]) -> Document | None:
         wanted = changed(document.data, (change for fix in fixes for change in fix.changes))
     except (LookupError, TypeError):
         return None  # a finding in an entry that a later one of the same name has replaced
-    return after if after.data == wanted else None
+    return after if _text_of(after.data) == _text_of(wanted) else None
+
+
+def _text_of(values: object) -> str:
+    """Return values in a form in which equal ones are equal, NaN too."""
+    return json.dumps(values, sort_keys=True)
 
 
 def _first_fault(document: Document) -> tuple[int, int]:

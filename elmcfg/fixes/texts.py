@@ -11,23 +11,38 @@ from elmcfg.document.editing import Edit
 from elmcfg.fixes.fix import Fix
 
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
+_QUOTE = "'"
+_QUOTED = re.compile(r"'[^'\"\\\r\n]*'")
+_KEY = re.compile(r'"[^"\\\r\n]*"\s*:')
+# Where a comma cannot go, or would be part of a comment.
+_NO_COMMA = re.compile(r"[,{:]\Z|(?://|#|\*/).*\Z")
+# So much white space may stand before a colon.
+_FEW = 20
 _CODES = re.compile(r"\[([^\]]*)\]")
 
 
 def json_slip(document: Document, found: Diagnostic) -> Iterator[Fix]:
-    """Remove a comma before a closing bracket; write Python's ``True``, ``False`` and ``None``."""
+    """Write as JSON has it what can be read in one way alone.
+
+    That is a comma before a closing bracket, or none before a key; Python's ``True``, ``False`` and
+    ``None``; single quotes around text and keys, and keys without quotes.
+    """
     span = found.span
     if document.format is not Format.JSON or span is None:
         return
     start = document.lines.offset(span.line, span.column)
     end = document.lines.offset(span.end_line, span.end_column)
-    word = document.text[start:end]
+    word, before = document.text[start:end], document.text[:start].rstrip()
+    after = document.text[end : end + _FEW].lstrip()
     if word in _PYTHON_WORDS:
         new = _PYTHON_WORDS[word]
         yield Fix(f"write {new}", True, (Edit(start, end, new),))
-    before = document.text[:start].rstrip()
-    if word in ("}", "]") and before.endswith(","):
+    elif _QUOTED.fullmatch(word) or (word.isidentifier() and after.startswith(":")):
+        yield Fix("write double quotes", True, (Edit(start, end, f'"{word.strip(_QUOTE)}"'),))
+    elif word in ("}", "]") and before.endswith(","):
         yield Fix("remove the last comma", True, (Edit(len(before) - 1, len(before), ""),))
+    elif _KEY.match(document.text, start) and not _NO_COMMA.search(before):
+        yield Fix("write a comma", True, (Edit(len(before), len(before), ","),))
 
 
 def unused_comment(document: Document, found: Diagnostic) -> Iterator[Fix]:
