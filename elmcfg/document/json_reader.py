@@ -218,7 +218,7 @@ class _Reader:
 
     def key(self) -> str:
         """Read a key: in double quotes, or, which is a fault, in single ones or in none."""
-        if self.text[self.at] == '"':
+        if self.text.startswith('"', self.at):
             return self.string()
         bare = _SINGLE_QUOTED.match(self.text, self.at) or _BARE_KEY.match(self.text, self.at)
         end = bare.end() if bare else self.word_end()
