@@ -44,7 +44,7 @@ SLIPS = {
     "no comma": ('"head_dim": 32,', '"head_dim": 32', '"vocab_size"', True),
     "no comma in a list": ("[0.5, 2.0]", "[0.5 2.0]", "2.0", False),
     "line comment": ('"head_dim": 32,', '"head_dim": 32, // wide', "// wide", False),
-    "hash comment": ('"head_dim": 32,', '"head_dim": 32, # wide', "# wide", False),
+    "hash comment": ('"num_gqa_groups": 4,', '"num_gqa_groups": 4, # few', "# few", False),
     "block comment": ('"head_dim": 32,', '/* a\nb */ "head_dim": 32,', "/* a", False),
     "single quotes": ('"name": "small"', "\"name\": 'small'", "'small'", True),
     "single quotes of a key": ('"name": "small"', "'name': \"small\"", "'name'", True),
