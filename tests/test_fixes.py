@@ -99,17 +99,20 @@ def test_a_stale_list_is_made_again_only_when_that_is_asked_for() -> None:
     assert mended(STALE, unsafe=True) == again
 
 
-def test_a_short_list_that_agrees_so_far_is_completed() -> None:
-    short = BASE + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
-    whole = BASE + "num_query_heads: [4, 4, 4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
-    assert mended(short) == whole
-    both = BASE + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1]\n"
-    assert mended(both) == both  # who knows that the depth is right
-    assert mended(both, unsafe=True) == whole
-
-
 LISTS = BASE.replace("[0.5, 4.0]", "[1.0, 2.0, 3.0, 4.0]")
 HEADS = "num_query_heads: [4, 4, 4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
+
+
+def test_a_short_list_that_agrees_so_far_is_completed() -> None:
+    short = LISTS + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
+    assert mended(short) == LISTS + HEADS
+    both = LISTS + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1]\n"
+    assert mended(both) == both  # who knows that the depth is right
+    assert mended(both, unsafe=True) == LISTS + HEADS
+    # Where only one other list tells the depth, that is too little.
+    few = BASE + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
+    assert mended(few) == few
+    assert mended(few, unsafe=True) == BASE + HEADS
 
 
 @pytest.mark.parametrize("depth", ["3", "5"])

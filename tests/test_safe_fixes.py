@@ -8,6 +8,7 @@ What the release has is worked out here from the published numbers, and not by e
 import json
 import random
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from elmcfg import fixes
 from elmcfg.diagnostics import Severity
 from elmcfg.document import Document, parse
 from elmcfg.formats.safetensors import write_header
-from elmcfg.linter import diagnose
+from elmcfg.linter import diagnose, has_weights_of
 
 Values = dict[str, Any]
 Pairs = list[tuple[str, Any]]
@@ -245,6 +246,40 @@ MODEL: Values = {
 }
 
 
+def write_weights(values: Values, file: Path) -> None:
+    """Write a checkpoint with the tensors of a config, all zero."""
+    table = {name: ("BF16", shape) for name, shape in shapes(values).items()}
+    with file.open("wb") as stream:
+        write_header(stream, table)
+        stream.truncate(stream.tell() + sum(2 * prod(shape) for _, shape in table.values()))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint of the small model."""
+    file = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    write_weights(MODEL, file)
+    return file
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(["yaml", "json"]), st.integers(1, 2), st.integers(0, 2**32))
+def test_beside_weights_it_gives_their_tensors_or_nothing(
+    weights: Path, notation: str, places: int, seed: int
+) -> None:
+    chance = random.Random(seed)
+    pairs = list(MODEL.items())
+    for _ in range(places):
+        mutate(pairs, chance)
+    before = parse(as_text(pairs, notation), f"x.{notation}")
+    after, done = fixes.mend(
+        before, partial(diagnose, weights=weights), has_weights_of=has_weights_of(weights)
+    )
+    if done and not refused(after):  # what the file alone is refused for
+        assert after.data is not None
+        assert shapes(after.data) == shapes(MODEL), (done, before.text)
+
+
 class TestWeights:
     """Weights beside the file say what is meant, where the file alone does not."""
 
@@ -253,10 +288,7 @@ class TestWeights:
         """Write a config beside the weights of a model, and return its path."""
 
         def write(config: Values, weights: Values) -> Path:
-            table = {name: ("BF16", shape) for name, shape in shapes(weights).items()}
-            with (tmp_path / "model.safetensors").open("wb") as stream:
-                write_header(stream, table)
-                stream.truncate(stream.tell() + sum(2 * prod(shape) for _, shape in table.values()))
+            write_weights(weights, tmp_path / "model.safetensors")
             file = tmp_path / "config.json"
             file.write_text(json.dumps(config))
             return file

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -37,7 +37,7 @@ __all__ = ["FIXES", "Fix", "mend", "proposals"]
 
 Judge = Callable[[Document], bool]
 
-FIXES: dict[str, Callable[[Document, Diagnostic], Iterator[Fix]]] = {
+FIXES: dict[str, Callable[[Document, Diagnostic], Fix | None]] = {
     "ELM002": texts.json_slip,
     "ELM003": keys.repeated_key,
     "ELM007": scalars.leading_zero,
@@ -50,7 +50,7 @@ FIXES: dict[str, Callable[[Document, Diagnostic], Iterator[Fix]]] = {
     "ELM302": lists.stale_heads,
     "ELM303": keys.idle_schedule,
 }
-"""How findings of a code are mended; of several ways, the likeliest first."""
+"""How findings of a code are mended."""
 
 # The keys whose values show in the shapes of the tensors.
 _TENSOR_KEYS = frozenset(
@@ -93,30 +93,30 @@ def proposals(
     """
     if len(document.text) > _MOST_TEXT or document.assumed:  # in a vocabulary not ours
         return {}
-    options: dict[Diagnostic, list[Fix]] = {}
+    fixes: dict[Diagnostic, Fix] = {}
     tried: set[object] = set()
     for d in islice((d for d in found if d.code in FIXES), _MOST_FIXES):
         mender = FIXES[d.code]
         if mender in _OF_THE_WHOLE and mender in tried:
             continue
         tried.add(mender)
-        if fixes := [fix for fix in mender(document, d) if fix.edits]:
-            options[d] = fixes
-    return _without_rivals(_chosen(document, options, has_weights_of))
+        fix = mender(document, d)
+        if fix is not None and fix.edits:
+            fixes[d] = fix
+    return _without_rivals(_judged(document, fixes, has_weights_of))
 
 
-def _chosen(
-    document: Document, options: Mapping[Diagnostic, list[Fix]], has_weights_of: Judge | None
+def _judged(
+    document: Document, fixes: dict[Diagnostic, Fix], has_weights_of: Judge | None
 ) -> dict[Diagnostic, Fix]:
-    """Return the fix of each finding, with what the weights say of it where there are some."""
-    first = {d: fixes[0] for d, fixes in options.items()}
-    if has_weights_of is None or not any(map(_of_tensors, first.values())):
-        return first
-    for choice in (first, {d: fixes[-1] for d, fixes in options.items()}):
+    """Return the fixes, with what the weights say of them where there are some."""
+    if has_weights_of is None or not any(map(_of_tensors, fixes.values())):
+        return fixes
+    for choice in (fixes, {d: fix.otherwise or fix for d, fix in fixes.items()}):
         after = _mended(document, _compatible(choice.values()))
         if after is not None and has_weights_of(after):
-            return {d: replace(f, safe=f.safe or _of_tensors(f)) for d, f in choice.items()}
-    return {d: replace(f, safe=f.safe and not _of_length(f)) for d, f in first.items()}
+            return {d: replace(fix, safe=fix.safe or _of_tensors(fix)) for d, fix in choice.items()}
+    return {d: replace(fix, safe=fix.safe and not _of_length(fix)) for d, fix in fixes.items()}
 
 
 def _of_tensors(fix: Fix) -> bool:

@@ -19,12 +19,14 @@ class Fix:
             rule is that of :mod:`elmcfg.fixes`.
         edits: Replacements in the text.
         changes: What they change of the values; nothing, where only the text is at fault.
+        otherwise: Another way to mend it, for weights to choose between the two.
     """
 
     title: str
     safe: bool
     edits: tuple[Edit, ...]
     changes: tuple[Change, ...] = ()
+    otherwise: Fix | None = None
 
 
 def of_changes(document: Document, title: str, changes: Iterable[Change], *, safe: bool) -> Fix:

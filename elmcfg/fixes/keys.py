@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from elmcfg.diagnostics import Diagnostic
 from elmcfg.document import Document, Format
@@ -15,7 +14,7 @@ from elmcfg.rules.unknown_key import COUNTERPARTS
 from elmcfg.schedule import RELEASED_DECIMALS, numpy_round
 
 
-def misspelt_key(document: Document, found: Diagnostic) -> Iterator[Fix]:
+def misspelt_key(document: Document, found: Diagnostic) -> Fix | None:
     """Rename the key to the one that it comes close to, if that is not there already.
 
     In a variant file, which is refused as it is, that is safe where no other key comes as close. In
@@ -25,11 +24,11 @@ def misspelt_key(document: Document, found: Diagnostic) -> Iterator[Fix]:
     meant = re.fullmatch(r"did you mean (\w+)\?", found.help)
     holder = document.value(found.loc[:-1])
     if meant is None or not isinstance(holder, dict) or meant[1] in holder:
-        return
+        return None
     key = str(found.loc[-1])
     if key in COUNTERPARTS and not fits((meant[1],), holder.get(key)):
-        return
-    yield of_changes(
+        return None
+    return of_changes(
         document,
         f"rename {key} to {meant[1]}",
         [Rename(found.loc, meant[1])],
@@ -37,22 +36,22 @@ def misspelt_key(document: Document, found: Diagnostic) -> Iterator[Fix]:
     )
 
 
-def repeated_key(document: Document, found: Diagnostic) -> Iterator[Fix]:
+def repeated_key(document: Document, found: Diagnostic) -> Fix | None:
     """Remove the earlier of two entries, which programs ignore already.
 
     Unsafe where the two differ, since the one that was meant may be the first.
     """
     repeat = document.tree.repeats.get(found.span) if found.span else None
     if repeat is None or document.data is None:
-        return
-    yield Fix(
+        return None
+    return Fix(
         f"remove the first {found.loc[-1]}",
         safe=repeat.first_data == document.value(found.loc),
         edits=(removal(document, repeat.first_key, repeat.first_value),),
     )
 
 
-def idle_schedule(document: Document, found: Diagnostic) -> Iterator[Fix]:
+def idle_schedule(document: Document, found: Diagnostic) -> Fix | None:
     """Remove options of a schedule that nothing uses.
 
     Unsafe where they would change a list if they were used: its author may have meant that.
@@ -68,4 +67,4 @@ def idle_schedule(document: Document, found: Diagnostic) -> Iterator[Fix]:
         for entries, frame in zip(lists, frames, strict=True)
         if entries
     )
-    yield of_changes(document, "remove schedule", [Remove(found.loc)], safe=same)
+    return of_changes(document, "remove schedule", [Remove(found.loc)], safe=same)

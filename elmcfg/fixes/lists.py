@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from elmcfg.diagnostics import Diagnostic
 from elmcfg.document import Document
@@ -16,33 +17,39 @@ _DEPTH = "num_transformer_layers"
 _RECIPE = (_DEPTH, "model_dim", "head_dim", "num_gqa_groups", "qkv_multipliers")
 
 
-def wrong_length(document: Document, found: Diagnostic) -> Iterator[Fix]:
+def wrong_length(document: Document, found: Diagnostic) -> Fix | None:
     """Set the depth where all lists have another one; cut a long list, complete a short one.
 
     Which of the two is wrong, and which entries are the surplus ones, the file can show only by
-    saying it elsewhere. So a cut is safe where every other list is as long as the model is deep,
+    saying it elsewhere. So a cut is safe where all other lists are as long as the model is deep,
     and the other list of heads with num_gqa_groups says again each entry that is kept. A cut of
     multipliers never is: nothing else in a file says which of them were meant.
     """
     key, layers = found.loc[0], document.value((_DEPTH,))
     entries = document.value((key,))
     if not isinstance(entries, list) or not fits((_DEPTH,), layers):
-        return
+        return None
     lengths = _lengths(document, layers)
+    by_length = _to_depth(document, str(key), layers, lengths)
     if len(lengths) > 1 and len(set(lengths.values())) == 1 and fits((_DEPTH,), len(entries)):
-        yield of_changes(
+        deeper = of_changes(
             document,
             f"set {_DEPTH} to {len(entries)}, the length of every list",
             [Replace((_DEPTH,), len(entries))],
             safe=False,
         )
+        return replace(deeper, otherwise=by_length)
+    return by_length
+
+
+def _to_depth(document: Document, key: str, layers: int, lengths: Mapping[str, int]) -> Fix | None:
+    """Cut a list, or make it again, so that it is as long as the model is deep."""
+    entries = document.value((key,))
     surplus = len(entries) - layers
     if surplus < 0:
-        if key in HEAD_LISTS:
-            yield from stale_heads(document, found)
-        return
+        return stale_heads(document) if key in HEAD_LISTS else None
     what = f"the last {surplus} entries" if surplus > 1 else "the last entry"
-    yield of_changes(
+    return of_changes(
         document,
         f"cut {what} of {key}",
         [Truncate((key,), layers)],
@@ -62,9 +69,12 @@ def _lengths(document: Document, layers: int) -> dict[str, int]:
 
 
 def _alone(lengths: Mapping[str, int], key: str | int, layers: int) -> bool:
-    """Return whether every other list, and there is one, is as long as the model is deep."""
-    others = {length for name, length in lengths.items() if name != key}
-    return others == {layers}
+    """Return whether all other lists, two at least, are as long as the model is deep.
+
+    One list and the depth against another list are too few: one slip more, and they would be wrong.
+    """
+    others = [length for name, length in lengths.items() if name != key]
+    return len(others) > 1 and set(others) == {layers}
 
 
 def _by_the_other(document: Document, key: str | int) -> list[int] | None:
@@ -81,7 +91,7 @@ def _by_the_other(document: Document, key: str | int) -> list[int] | None:
     return None if any(q % groups for q in heads) else [q // groups for q in heads]
 
 
-def stale_heads(document: Document, _found: Diagnostic) -> Iterator[Fix]:
+def stale_heads(document: Document, _found: Diagnostic | None = None) -> Fix | None:
     """Make both lists of heads again from the recipe, entry by entry.
 
     That is safe only where it completes one list, and all else agrees: the entries that are there
@@ -89,17 +99,17 @@ def stale_heads(document: Document, _found: Diagnostic) -> Iterator[Fix]:
     """
     wanted = _from_recipe(document)
     if wanted is None:
-        return
+        return None
     changes: list[Change] = []
     for key, entries in wanted.items():
         there = document.value((key,))
         if not isinstance(there, list) or not there:
-            return
+            return None
         changes += _entry_by_entry(key, there, entries)
     if not changes:
-        return
+        return None
     layers = document.value((_DEPTH,))
-    yield of_changes(
+    return of_changes(
         document,
         "make num_query_heads and num_kv_heads again from the recipe",
         changes,

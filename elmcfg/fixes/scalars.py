@@ -19,7 +19,7 @@ _NOTHING = object()
 _AMBIGUOUS = re.compile(r"[-+]?(?:\d{1,3}(?:\.\d{3})+|0\d+)")
 
 
-def other_type(document: Document, found: Diagnostic) -> Iterator[Fix]:
+def other_type(document: Document, found: Diagnostic) -> Fix | None:
     """Write a value of the wrong type as the one reading that the key accepts.
 
     Safe: the same digits or word, as what it can only have meant. Digits that can be read in two
@@ -28,9 +28,9 @@ def other_type(document: Document, found: Diagnostic) -> Iterator[Fix]:
     old = document.value(found.loc)
     value = next((v for v in _readings(document, found, old) if fits(found.loc, v)), _NOTHING)
     if value is _NOTHING:
-        return
+        return None
     written = old if isinstance(old, str) else _source(document, found)
-    yield of_changes(
+    return of_changes(
         document,
         _title(document, found, value),
         [Replace(found.loc, value)],
@@ -38,20 +38,20 @@ def other_type(document: Document, found: Diagnostic) -> Iterator[Fix]:
     )
 
 
-def leading_zero(document: Document, found: Diagnostic) -> Iterator[Fix]:
+def leading_zero(document: Document, found: Diagnostic) -> Fix | None:
     """Write ``010``, which is 8, as 10.
 
     Unsafe: it is another number to every program that reads YAML 1.1.
     """
     if document.tree.values.get(found.loc) != found.span:
-        return  # a later entry of the same name has replaced this one
+        return None  # a later entry of the same name has replaced this one
     written = _source(document, found)
     if not written.lstrip("+-").isdigit() or isinstance(document.value(found.loc), str):
-        return
+        return None
     value = int(written)
     if not fits(found.loc, value):
-        return
-    yield of_changes(
+        return None
+    return of_changes(
         document, _title(document, found, value), [Replace(found.loc, value)], safe=False
     )
 
