@@ -17,10 +17,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elmcfg.codes import ALWAYS_REPORTED
 from elmcfg.cores import cores
 from elmcfg.diagnostics import Diagnostic, Severity
 from elmcfg.document import Document, Format
-from elmcfg.linter import diagnose
+from elmcfg.linter import diagnose, has_weights_of
 from elmcfg.settings import Settings
 from elmcfg.sources import Input, checkpoint_beside, looks_like_config
 
@@ -194,8 +195,11 @@ def check_one(item: Input, task: Task) -> Checked | None:
 
     before = document
     done: list[str] = []
+    judge = has_weights_of(weights) if weights is not None else None
     if task.fixing is not Fixing.NONE and not item.shipped:
-        document, done = fixes.mend(document, lambda d: look(d)[0], unsafe=task.unsafe)
+        document, done = fixes.mend(
+            document, lambda d: look(d)[0], unsafe=task.unsafe, has_weights_of=judge
+        )
     if done:
         found, suppressed = look(document)
     return Checked(
@@ -204,7 +208,7 @@ def check_one(item: Input, task: Task) -> Checked | None:
         format=document.format,
         diagnostics=tuple(found),
         suppressed=tuple(suppressed),
-        fixes=fixes.proposals(document, found),
+        fixes=fixes.proposals(document, found, judge),
         before=before.text if done else None,
         fixed=tuple(done),
     )
@@ -215,11 +219,13 @@ def findings(
 ) -> tuple[list[Diagnostic], list[Suppressed]]:
     """The findings of a document that are to be reported, and those that its comments leave out."""
     found = diagnose(document, targets=settings.targets, weights=weights)
-    if document.data is not None:  # a file that cannot be read at all is always reported
-        ignored = settings.ignored_in(document.path) if settings.per_file_ignores else ()
-        found = [
-            d for d in found if settings.reports(d.code) and not d.code.startswith(ignored or "-")
-        ]
+    ignored = settings.ignored_in(document.path) if settings.per_file_ignores else ()
+    found = [
+        d
+        for d in found
+        if d.code in ALWAYS_REPORTED
+        or (settings.reports(d.code) and not d.code.startswith(ignored or "-"))
+    ]
     suppressed: list[Suppressed] = []
     if "elmcfg:" in document.text:
         from elmcfg import suppressions

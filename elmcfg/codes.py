@@ -38,5 +38,8 @@ class _Codes(Mapping[str, Page]):
         return len(MODULES)
 
 
+ALWAYS_REPORTED = frozenset({"ELM001", "ELM002", "ELM004", "ELM005", "ELM006"})
+"""Codes of texts that cannot be read as they are: no setting and no comment leaves them out."""
+
 CODES: Mapping[str, Page] = _Codes()
 """The page of every code, in the order of the manual."""

@@ -8,8 +8,7 @@ hide a bad list.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,10 +16,11 @@ from pydantic_core import ErrorDetails
 
 from elmcfg.codes import CODES
 from elmcfg.config import MAX_SINGLE, Config, Schedule
-from elmcfg.diagnostics import Loc, Severity, Violation
+from elmcfg.diagnostics import Loc, Severity, Violation, value_at
 from elmcfg.invariants import violations_of
 from elmcfg.rules import advice
 from elmcfg.rules.draft import HEAD_LISTS, MULTIPLIER_LISTS, Draft, present
+from elmcfg.rules.unknown_key import COUNTERPARTS, WITHOUT_EFFECT, ignored, near
 
 # Keys that other programs put into a config.json and that say nothing about the shape.
 _FOREIGN_KEYS = frozenset(
@@ -55,6 +55,9 @@ _RANGE_CODES = {
     **dict.fromkeys(MULTIPLIER_LISTS, "ELM205"),
     "head_dim": "ELM204",
     "ffn_dim_divisor": "ELM206",
+}
+_DEFAULTS = {
+    key: field.default for key, field in Config.model_fields.items() if not field.is_required()
 }
 _EXAMPLES = {
     "num_transformer_layers": "16",
@@ -104,20 +107,30 @@ def _read(
     draft = Draft(present(_usable(values, errors)), foreign)
     broken = [e["ctx"]["violation"] for e in errors if e["type"] == "broken_rule"]
     if not broken:
-        broken = [_field_violation(e) for e in errors] + violations_of(draft)
+        broken = [_field_violation(e, values) for e in errors] + violations_of(draft)
     return None, draft, broken
 
 
 def _foreign_keys(values: Mapping[str, Any]) -> list[tuple[Violation, Severity]]:
     """Remarks on the keys of a hub ``config.json`` that are not ours."""
     unknown = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
-    near = {key: close for key in unknown if (close := _close(key, Config.model_fields))}
-    found = [(_unknown(key, close), Severity.WARNING) for key, close in near.items()]
-    other = [key for key in unknown if key not in near]
+    found = [(v, Severity.WARNING) for key in unknown if (v := _foreign_key(key, values))]
+    named = {violation.loc[0] for violation, _ in found}
+    other = [key for key in unknown if key not in named]
     if other:
         names = ", ".join(_shown(key).strip('"') for key in other)
         found.append((_foreign(other[0], names), Severity.INFO))
     return found
+
+
+def _foreign_key(key: str, values: Mapping[str, Any]) -> Violation | None:
+    """Return what is wrong with one key that is not ours, if anything is."""
+    if key in COUNTERPARTS or key in WITHOUT_EFFECT:
+        remedy = ignored(key, values, _DEFAULTS)
+        message = f"{key} is ignored by the programs that read an OpenELM's config.json"
+        return Violation("ELM102", (key,), message, remedy) if remedy else None
+    meant = near(key, Config.model_fields, values)
+    return _unknown(key, meant, (key,)) if meant else None
 
 
 def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[str, Any]:
@@ -143,18 +156,19 @@ def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[s
     return usable
 
 
-def _close(key: str, known: Iterable[str]) -> str | None:
-    close = get_close_matches(key.lower().replace("-", "_"), list(known), n=1, cutoff=0.82)
-    return close[0] if close else None
+def _unknown(key: str, meant: Sequence[str], loc: Loc) -> Violation:
+    remedy = f"did you mean {' or '.join(meant)}?" if meant else "remove it, or check its spelling"
+    return Violation("ELM102", loc, f"unknown key {_shown(key)}", remedy)
 
 
-def _unknown(key: str, close: str | None, loc: Loc | None = None) -> Violation:
-    return Violation(
-        "ELM102",
-        loc or (key,),
-        f"unknown key {_shown(key)}",
-        f"did you mean {close}?" if close else "remove it, or check its spelling",
-    )
+def _unknown_in(values: Mapping[str, Any], loc: Loc) -> Violation:
+    """Return the violation of a key that no config has, in a file that may have no others."""
+    key, holder = str(loc[-1]), value_at(values, loc[:-1]) or {}
+    if loc[:-1] == () and (key in COUNTERPARTS or key in WITHOUT_EFFECT):
+        remedy = ignored(key, values, _DEFAULTS) or "remove it"
+        return Violation("ELM102", loc, f"unknown key {_shown(key)}", remedy)
+    known = Schedule.model_fields if len(loc) > 1 else Config.model_fields
+    return _unknown(key, near(key, known, holder), loc)
 
 
 def _foreign(first: str, names: str) -> Violation:
@@ -162,11 +176,11 @@ def _foreign(first: str, names: str) -> Violation:
         "ELM102",
         (first,),
         f"keys of other programs are not checked: {names}",
-        "they say nothing about the model's shape",
+        "the programs that read an OpenELM's config.json ignore them",
     )
 
 
-def _field_violation(error: ErrorDetails) -> Violation:
+def _field_violation(error: ErrorDetails, values: Mapping[str, Any]) -> Violation:
     """A field error of Pydantic in the field's own terms."""
     loc: Loc = error["loc"]
     kind, value, limits = error["type"], error["input"], error.get("ctx", {})
@@ -183,9 +197,7 @@ def _field_violation(error: ErrorDetails) -> Violation:
             f"add it, for example {key}: {example}" if example else "add it",
         )
     if kind in ("extra_forbidden", "invalid_key"):
-        known = Schedule.model_fields if len(loc) > 1 else Config.model_fields
-        name = str(loc[-1])
-        return _unknown(name, _close(name, known), loc)
+        return _unknown_in(values, loc)
     said = f"{where} is {_shown(value)}"
     if kind == "literal_error":
         return Violation(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elmcfg.codes import CODES
+from elmcfg.codes import ALWAYS_REPORTED, CODES
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity, Violation, has_errors
 from elmcfg.document import Document, Format
 from elmcfg.quick import is_clean
@@ -14,6 +16,9 @@ from elmcfg.sources import Source, read
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
+    from elmcfg.formats.safetensors import Entry
+
+_OF_SHAPES = ("ELM602", "ELM603", "ELM604")
 
 
 def diagnose(
@@ -47,7 +52,7 @@ def _on_request(
 ) -> Iterator[Violation]:
     """What is looked at only when asked for: other programs, and a checkpoint."""
     given = document.data or {}
-    if targets:
+    if targets and _is_readable(document):
         from elmcfg import portability
 
         as_json = document.format is Format.JSON
@@ -58,6 +63,45 @@ def _on_request(
 
         draft = draft_of(given, lenient=document.format is Format.JSON)
         yield from comparison.check(draft, weights)
+
+
+def _is_readable(document: Document) -> bool:
+    """Return whether other programs get as far as the values: they read with Python's json."""
+    faults = any(d.code in ALWAYS_REPORTED for d in document.diagnostics)
+    if not faults or document.format is not Format.JSON:
+        return not faults
+    try:
+        json.loads(document.text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def has_weights_of(weights: Path) -> Callable[[Document], bool]:
+    """Return what tells whether a document has exactly the tensors of a checkpoint."""
+
+    @cache
+    def tensors() -> Mapping[str, Entry] | None:
+        from elmcfg.formats.safetensors import CheckpointError, read_headers
+
+        try:
+            return read_headers(weights)
+        except CheckpointError:
+            return None
+
+    def judge(document: Document) -> bool:
+        from elmcfg import comparison
+        from elmcfg.findings import draft_of
+
+        headers = tensors()
+        if not headers or document.data is None:
+            return False
+        draft = draft_of(document.data, lenient=document.format is Format.JSON)
+        if draft.parameters is None:  # a list or a size that is not known cannot be compared
+            return False
+        return not any(v.code in _OF_SHAPES for v in comparison.violations(draft, headers))
+
+    return judge
 
 
 def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
@@ -74,7 +118,10 @@ def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
             from elmcfg.layers import SparseConfig
 
             config, found = read_values(document.data, model=SparseConfig)
-        findings += [_placed(v, severity, document) for v, severity in found]
+        # What is said of a value that the text has wrong says it a second time.
+        unread = {d.loc for d in document.diagnostics if d.code in ALWAYS_REPORTED and d.loc}
+        placed = (_placed(v, severity, document) for v, severity in found)
+        findings += [d for d in placed if d.loc not in unread]
     if has_errors(findings):
         config = None
     return config, sorted(findings, key=lambda d: d.sort_key)

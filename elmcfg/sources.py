@@ -303,7 +303,8 @@ def translated(document: Document) -> Document:
     except families.FamilyError as error:
         remedy = "see 'elmcfg show --help' for what is read"
         problem = refused(document, error.loc, str(error), remedy)
-        return replace(document, data=None, diagnostics=[problem], family=name)
+        problems = [*document.diagnostics, problem]
+        return replace(document, data=None, diagnostics=problems, family=name)
     return replace(
         document,
         data=values,

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from elmcfg.codes import CODES
+from elmcfg.codes import ALWAYS_REPORTED, CODES
 from elmcfg.diagnostics import Diagnostic, Span
 from elmcfg.document import Document, Format
 from elmcfg.settings import Settings, is_code
@@ -96,6 +96,8 @@ def apply(
         span = diagnostic.span
         lines = range(span.line, span.end_line + 1) if span else ()
         near = everywhere + [c for line in lines for c in by_line.get(line, ())]
+        if diagnostic.code in ALWAYS_REPORTED:
+            near = []
         by = next(((c, code) for c in near if (code := c.covers(diagnostic))), None)
         if by is None:
             kept.append(diagnostic)

@@ -34,8 +34,7 @@ num_query_heads:  # heads
   - 8
 num_kv_heads: [1,
    1, 1, # these
-   1,
-   2, 2]
+   1]
 
 fnn_multipliers: [0.5, 1.0, 2.0, 4.0]
 rms_norm_eps: 1e-6
@@ -100,17 +99,88 @@ def test_a_stale_list_is_made_again_only_when_that_is_asked_for() -> None:
     assert mended(STALE, unsafe=True) == again
 
 
+LISTS = BASE.replace("[0.5, 4.0]", "[1.0, 2.0, 3.0, 4.0]")
+HEADS = "num_query_heads: [4, 4, 4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
+
+
 def test_a_short_list_that_agrees_so_far_is_completed() -> None:
-    short = BASE + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1]\n"
-    whole = BASE + "num_query_heads: [4, 4, 4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
-    assert mended(short) == whole
+    short = LISTS + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
+    assert mended(short) == LISTS + HEADS
+    both = LISTS + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1]\n"
+    assert mended(both) == both  # who knows that the depth is right
+    assert mended(both, unsafe=True) == LISTS + HEADS
+    # Where only one other list tells the depth, that is too little.
+    few = BASE + "num_query_heads: [4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
+    assert mended(few) == few
+    assert mended(few, unsafe=True) == BASE + HEADS
+
+
+@pytest.mark.parametrize("depth", ["3", "5"])
+def test_a_depth_against_all_lists_is_set_only_when_that_is_asked_for(depth: str) -> None:
+    wrong = (LISTS + HEADS).replace("layers: 4", f"layers: {depth}")
+    assert mended(wrong) == wrong
+    assert mended(wrong, unsafe=True) == LISTS + HEADS
+
+
+def test_multipliers_are_cut_only_when_that_is_asked_for() -> None:
+    """Nothing else in the file says which of them were meant: they would be lost."""
+    long = LISTS.replace("4.0]", "4.0, 5.0]") + HEADS
+    assert mended(long) == long
+    assert mended(long, unsafe=True) == LISTS + HEADS
+
+
+def test_heads_are_cut_only_where_the_other_list_says_those_that_stay() -> None:
+    # The surplus entry is the 8 in the middle, not the last.
+    doubled = LISTS + "num_query_heads: [4, 8, 4, 4, 4]\nnum_kv_heads: [1, 1, 1, 1]\n"
+    assert mended(doubled) == doubled
+    tail = LISTS + "num_query_heads: [4, 4, 4, 4, 8]\nnum_kv_heads: [1, 1, 1, 1]\n"
+    assert mended(tail) == LISTS + HEADS
+
+
+@pytest.mark.parametrize(
+    ("line", "unsafe"),
+    [
+        ("vocab_size: 32.000", "vocab_size: 32"),  # 32 thousand, to half of Europe
+        ('vocab_size: "010"', "vocab_size: 10"),
+    ],
+)
+def test_digits_of_two_readings_are_left_alone(line: str, unsafe: str) -> None:
+    text, after = (BASE.replace("vocab_size: 1024", new) for new in (line, unsafe))
+    assert mended(text) == text
+    assert mended(text, unsafe=True) == after
+
+
+def test_a_key_that_comes_close_to_two_is_left_alone() -> None:
+    text = BASE + "num_q_heads: [4, 4, 4, 4]\n"
+    assert mended(text, unsafe=True) == text
+    (found,) = [d for d in diagnose(parse(text, "x.yaml")) if d.code == "ELM102"]
+    assert found.help == "did you mean num_kv_heads or num_query_heads?"
+    # Beside the one it is the other.
+    given = text + "num_kv_heads: [1, 1, 1, 1]\n"
+    assert mended(given) == given.replace("num_q_", "num_query_")
+
+
+def test_two_keys_never_get_one_name() -> None:
+    text = BASE.replace("vocab_size: 1024", "vocab_sise: 1024\nvocab_sizes: 1000")
+    assert mended(text, unsafe=True) == text
+
+
+def test_a_schedule_that_would_change_a_list_may_have_been_meant() -> None:
+    full = LISTS.replace("[0.5, 1.0]", "[0.5, 0.6, 0.8, 1.0]")
+    framed = full + "schedule: {frame_ffn_multiplier: 4.0}\n"
+    assert mended(framed) == framed
+    assert mended(framed, unsafe=True) == full
+    rounded = full + "schedule: {decimals: 0}\n"
+    assert mended(rounded) == rounded
+    same = full.replace("[1.0, 2.0", "[4.0, 2.0")
+    assert mended(same + "schedule: {frame_ffn_multiplier: 4.0}\n") == same
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_entries_that_are_added_end_as_the_lines_around_them(newline: str) -> None:
     short = BASE + "num_query_heads:\n- 4\n- 4\nnum_kv_heads:\n- 1\n- 1\n- 1\n"
     whole = BASE + "num_query_heads:\n- 4\n- 4\n- 4\n- 4\nnum_kv_heads:\n- 1\n- 1\n- 1\n- 1\n"
-    assert mended(short.replace("\n", newline)) == whole.replace("\n", newline)
+    assert mended(short.replace("\n", newline), unsafe=True) == whole.replace("\n", newline)
 
 
 def test_a_leading_zero_does_not_take_the_sign_away() -> None:
@@ -231,7 +301,7 @@ class TestCommand:
     def test_fix_writes_and_says_what_is_left(self, run: Run, file: Path) -> None:
         done = run("validate", "--fix", str(file))
         assert file.read_text() == MENDED
-        assert done.out.endswith("1 file checked: 2 warnings, 7 mended\n")
+        assert done.out.endswith("1 file checked: 2 warnings, 6 mended\n")
         assert done.code == 0
 
     def test_diff_writes_nothing(self, run: Run, file: Path) -> None:
@@ -241,6 +311,22 @@ class TestCommand:
         assert '\n-head_dim: "64"\n+head_dim: 64\n' in done.out
         assert run("validate", "--fix", "-q", str(file)).code == 0
         assert (run("validate", "--diff", str(file)).code, file.read_text()) == (0, MENDED)
+
+    def test_errors_that_stay_are_told_on_standard_error(self, run: Run, file: Path) -> None:
+        file.write_text(STALE)
+        see = "run 'elmcfg validate' without --diff to see what\n"
+        can = "1 can be mended with --fix --unsafe-fixes\n"
+        done = run("validate", "--diff", str(file))
+        assert (done.code, done.out) == (1, "")
+        assert done.err == f"nothing would be changed: 1 error is left; {see}{can}"
+        done = run("validate", "--fix", str(file))
+        assert (done.code, done.err) == (1, f"nothing was changed: 1 error is left\n{can}")
+        assert run("validate", "--diff", "-q", str(file)).err == ""
+        file.write_text(STALE.replace("head_dim: 64", 'head_dim: "64"'))
+        assert run("validate", "--diff", str(file)).err == f"1 error is left; {see}{can}"
+        file.write_text(BASE)
+        done = run("validate", "--diff", str(file))
+        assert (done.code, done.out, done.err) == (0, "", "")
 
     def test_the_diff_is_one_that_patch_applies(
         self, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch

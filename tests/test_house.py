@@ -31,8 +31,9 @@ MAY_IMPORT = {
     "sources": {"diagnostics", "document", "folders", "formats"},
     "settings": {"codes", "document"},
     "suppressions": {"codes", "diagnostics", "document", "settings"},
-    "fixes": {"diagnostics", "document", "quick", "rules"},
+    "fixes": {"diagnostics", "document", "quick", "rules", "schedule"},
     "checking": {
+        "codes",
         "cores",
         "diagnostics",
         "document",
@@ -61,6 +62,7 @@ MAY_IMPORT = {
         "diagnostics",
         "document",
         "findings",
+        "formats",
         "layers",
         "portability",
         "quick",

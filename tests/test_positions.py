@@ -73,18 +73,16 @@ def test_any_text_is_read_or_refused_with_a_reason(text: str, path: str) -> None
     assert document.data is not None or document.diagnostics
 
 
-@given(st.text(st.sampled_from('{}[]",:01.eE-+ntrufalsNIy\\ \n'), max_size=40))
+@given(st.text(st.sampled_from("{}[]\",:01.eE-+ntrufalsNIy\\ \n'/*#"), max_size=40))
 def test_the_json_reader_accepts_what_json_accepts(text: str) -> None:
     try:
         data = json.loads(text)
     except ValueError:
-        assert read_json(text).fatal
+        assert read_json(text).problems
     else:
         tree = read_json(text)
-        if "NaN" in text or "Infinity" in text:
-            assert tree.fatal
-        else:
-            assert tree.data == data or tree.problems
+        # Python's json reads NaN and Infinity, which are not JSON.
+        assert tree.data == data or tree.problems
 
 
 @pytest.mark.parametrize(

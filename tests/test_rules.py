@@ -47,6 +47,37 @@ def advice(values: dict[str, Any], **changes: Any) -> list[tuple[str, tuple[Any,
     return [(v.code, v.loc) for v, _ in found if v.code.startswith("ELM4")]
 
 
+@pytest.mark.parametrize("model", oracles.RELEASED, ids=lambda model: model.name)
+def test_multipliers_without_groups_are_held_against_the_lists(model: oracles.Released) -> None:
+    values: dict[str, Any] = {
+        "num_transformer_layers": model.layers,
+        "model_dim": model.model_dim,
+        "head_dim": model.head_dim,
+        "vocab_size": 32000,
+        "qkv_multipliers": [0.5, 1.0],
+        "num_query_heads": [4 * kv for kv in model.kv_heads],
+        "num_kv_heads": model.kv_heads,
+        "ffn_multipliers": model.ffn_multipliers,
+    }
+
+    def errors(**changes: Any) -> list[tuple[str, tuple[Any, ...]]]:
+        found = read_values({**values, **changes}, lenient=True)[1]
+        return [(v.code, v.loc) for v, severity in found if severity is Severity.ERROR]
+
+    # What the hub's code and CoreNet make of it, which take one query per KV head then.
+    one = oracles.corenet_lists(
+        model.layers, model.model_dim, model.head_dim, 1, (0.5, 1.0), (0.5, 4.0)
+    )
+    assert errors(num_query_heads=one.query_heads, num_kv_heads=one.kv_heads) == []
+    expected = [q == 4 * kv for q, kv in zip(one.query_heads, model.kv_heads, strict=True)]
+    stale = [("ELM301", ("num_query_heads", expected.index(False)))]
+    assert errors() == stale
+    assert errors(num_gqa_groups=None) == stale
+    assert errors(num_gqa_groups=4) == []
+    (found,) = [v for v, _ in read_values(values, lenient=True)[1] if v.code == "ELM301"]
+    assert "add num_gqa_groups: 4, which gives this list" in found.help
+
+
 def test_every_module_is_in_the_registry_once() -> None:
     helpers = {"__init__", "draft", "page", "wording"}
     files = {path.stem for path in Path(rules.__file__).parent.glob("*.py")} - helpers

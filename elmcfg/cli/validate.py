@@ -161,5 +161,7 @@ def _show(
         say(piece, err=aside)
     if not flags["quiet"] and form in ("text", "concise"):
         say(frames.summary(tally, view.style), err=aside)
-    if not flags["quiet"] and (remedies := frames.remedies(tally)):
-        note(remedies)
+    if not flags["quiet"]:
+        left = frames.unfixed(tally, dry=form == "diff") if flags["fixing"] else ""
+        for line in filter(None, (left, frames.remedies(tally))):
+            note(line)

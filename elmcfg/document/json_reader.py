@@ -1,5 +1,8 @@
 """JSON text to a tree with places.
 
+What is no JSON but can be read in one way alone (NaN, comments, a comma too many or missing, other
+quotes, Python's True) is a fault, but reading goes on: one slip does not hide what else is wrong.
+
 ``json.loads`` is an order of magnitude faster than anything that keeps places, so a document is
 read with it first; :func:`read` runs when a place or a duplicate key is wanted, which is when there
 is something to report.
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
+from dataclasses import replace
 from json.decoder import scanstring  # type: ignore[attr-defined]  # undocumented, but stable
 from typing import Any
 
@@ -37,6 +41,13 @@ _NUMBERS = re.compile(rf"\[[ \t\n\r]*+{_NUMBER}(?:[ \t\n\r]*+,[ \t\n\r]*+{_NUMBE
 _ONE_NUMBER = re.compile(_NUMBER)
 _CONSTANT = re.compile(r"-?Infinity|NaN")
 _WORD = re.compile(r"[^\s,\]}:\"]+")
+_BARE_KEY = re.compile(r"([^\W\d]\w*)(?=\s*:)")
+_COMMENT = re.compile(r"(?://|#)[^\r\n]*|/\*(?s:.*?)\*/")
+_SINGLE_QUOTED = re.compile(r"'([^'\"\\\r\n]*)'")
+_PYTHON_WORDS = {"True": True, "False": False, "None": None}
+_MOST_SHOWN = 40
+# A text with more faults is no JSON.
+_MOST_FAULTS = 1_000
 
 
 class _SuspiciousError(ValueError):
@@ -94,18 +105,30 @@ class _Reader:
         span = self.span(self.at, max(stop, self.at))
         return UnusableTextError(TextProblem("ELM002", span, f"invalid JSON: {message}", remedy))
 
+    def go_on(self, fault: UnusableTextError, loc: Loc = ()) -> None:
+        """Note a fault after which reading goes on."""
+        if len(self.tree.problems) >= _MOST_FAULTS:
+            raise fault
+        self.tree.problems.append(replace(fault.problem, loc=loc))
+
     def skip(self) -> str:
-        """Move past white space; the next character, or "" at the end."""
-        match = _SPACE.match(self.text, self.at)
-        self.at = match.end() if match else self.at
-        if self.text.startswith(("//", "/*", "#"), self.at):
-            raise self.error("comments are not allowed", "remove it, or use a YAML file")
-        return self.text[self.at : self.at + 1]
+        """Move past white space, and past comments; the next character, or "" at the end."""
+        while True:
+            match = _SPACE.match(self.text, self.at)
+            self.at = match.end() if match else self.at
+            if not self.text.startswith(("//", "/*", "#"), self.at):
+                return self.text[self.at : self.at + 1]
+            fault = self.error("comments are not allowed", "remove it, or use a YAML file")
+            comment = _COMMENT.match(self.text, self.at)
+            if comment is None:
+                raise fault
+            self.go_on(fault)
+            self.at = comment.end()
 
     def document(self) -> None:
         self.tree.data = self.value((), 0)
         if self.skip():
-            raise self.error("text after the end of the value", "remove it")
+            self.go_on(self.error("text after the end of the value", "remove it"))
 
     def value(self, loc: Loc, depth: int) -> Any:
         char = self.skip()
@@ -124,7 +147,7 @@ class _Reader:
         elif char == '"':
             result = self.string()
         else:
-            result = self.scalar()
+            result = self.scalar(loc)
         self.tree.values[loc] = self.span(start, self.at)
         return result
 
@@ -136,12 +159,12 @@ class _Reader:
             self.at += 1
             return result
         while True:
-            if self.skip() != '"':
-                if self.text[self.at : self.at + 1] == "}":
-                    raise self.error("comma before }", "remove the comma")
-                raise self.error("a key in double quotes is expected", "", self.word_end())
+            if self.skip() == "}":
+                self.go_on(self.error("comma before }", "remove the comma"), loc)
+                self.at += 1
+                return result
             start = self.at
-            key = self.string()
+            key = self.key()
             key_span = self.span(start, self.at)
             if self.skip() != ":":
                 raise self.error(f"a colon is expected after the key {key!r}")
@@ -168,7 +191,9 @@ class _Reader:
             return result
         while True:
             if self.skip() == "]":
-                raise self.error("comma before ]", "remove the comma")
+                self.go_on(self.error("comma before ]", "remove the comma"), loc)
+                self.at += 1
+                return result
             result.append(self.value((*loc, len(result)), depth + 1))
             if self.separator("]"):
                 return result
@@ -191,14 +216,33 @@ class _Reader:
         self.at = match.end()
         return result
 
+    def key(self) -> str:
+        """Read a key: in double quotes, or, which is a fault, in single ones or in none."""
+        if self.text.startswith('"', self.at):
+            return self.string()
+        bare = _SINGLE_QUOTED.match(self.text, self.at) or _BARE_KEY.match(self.text, self.at)
+        end = bare.end() if bare else self.word_end()
+        fault = self.error("a key in double quotes is expected", "", end)
+        if bare is None:
+            raise fault
+        self.go_on(fault)
+        self.at = bare.end()
+        return bare[1]
+
     def separator(self, closing: str) -> bool:
         """Move past a comma or the closing bracket; whether it was the bracket."""
         char = self.skip()
-        if char not in (",", closing) or not char:
-            wanted = f"a comma or {closing} is expected"
-            raise self.error(f"{wanted}, but the file ends" if not char else wanted)
-        self.at += 1
-        return char == closing
+        if char in (",", closing) and char:
+            self.at += 1
+            return char == closing
+        wanted = f"a comma or {closing} is expected"
+        fault = self.error(f"{wanted}, but the file ends" if not char else wanted)
+        begins_key = char == '"' or _BARE_KEY.match(self.text, self.at)
+        begins_value = char in '"[{-' or char.isdigit()
+        if not char or not (begins_key if closing == "}" else begins_value):
+            raise fault
+        self.go_on(fault)
+        return False
 
     def string(self) -> str:
         try:
@@ -212,23 +256,41 @@ class _Reader:
         match = _WORD.match(self.text, self.at)
         return match.end() if match else min(self.at + 1, len(self.text))
 
-    def scalar(self) -> Any:
-        start = self.at
-        end = self.word_end()
+    def scalar(self, loc: Loc) -> Any:
+        start, end = self.at, self.word_end()
         word = self.text[start:end]
-        if _CONSTANT.fullmatch(word):
-            raise self.error(
-                f"{word} is not a JSON value", "write a finite number; no config needs this", end
-            )
-        if not _SCALAR.fullmatch(word):
-            if start >= len(self.text):
-                raise self.error("a value is expected, but the file ends")
-            remedy = {"True": "write true", "False": "write false", "None": "write null"}.get(word)
-            if remedy is None and word.startswith("'"):
-                remedy = "use double quotes"
-            raise self.error(f"{word!r} is not a value", remedy or "", end)
+        if _SCALAR.fullmatch(word):
+            self.at = end
+            try:
+                return json.loads(word)
+            except ValueError:
+                fault = number_too_long(self.span(start, end))
+                if not loc:
+                    raise fault from None
+                self.go_on(fault, loc)
+                return None
+        if start >= len(self.text):
+            raise self.error("a value is expected, but the file ends")
+        quoted = _SINGLE_QUOTED.match(self.text, start)
+        end = quoted.end() if quoted else end
+        fault = self.not_a_value(word, end)
+        if not loc or word[0] in ",:]}":
+            raise fault
+        self.go_on(fault, loc)
         self.at = end
-        try:
-            return json.loads(word)
-        except ValueError:
-            raise number_too_long(self.span(start, end)) from None
+        if quoted:
+            return quoted[1]
+        return float(word) if _CONSTANT.fullmatch(word) else _PYTHON_WORDS.get(word)
+
+    def not_a_value(self, word: str, end: int) -> UnusableTextError:
+        """Return the fault of a word that is no number and none of JSON's own."""
+        if _CONSTANT.fullmatch(word):
+            remedy = (
+                "write a finite number; Python's json and mlx-lm read this, other programs do not"
+            )
+            return self.error(f"{word} is not a JSON value", remedy, end)
+        remedy = f"write {json.dumps(_PYTHON_WORDS[word])}" if word in _PYTHON_WORDS else ""
+        if word.startswith("'"):
+            remedy = "use double quotes"
+        shown = word if len(word) <= _MOST_SHOWN else word[:_MOST_SHOWN] + "..."
+        return self.error(f"{shown!r} is not a value", remedy, end)

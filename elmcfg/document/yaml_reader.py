@@ -8,7 +8,7 @@ it is reported. Tags are never executed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -50,6 +50,9 @@ def read(text: str) -> Tree:
             builder.take(event)
     except UnusableTextError as stop:
         problem = stop.problem
+        if problem.code == "ELM006":  # the first document is read, and can be checked
+            builder.tree.problems.append(problem)
+            return builder.tree
     except yaml.MarkedYAMLError as error:
         problem = _syntax(text, error)
     except yaml.reader.ReaderError as error:
@@ -199,14 +202,18 @@ class _Builder:
         span = _within(_span(event), self.lines)
         anchored = self.anchors.get(event.anchor or "")
         if anchored is None:
-            raise UnusableTextError(
-                TextProblem(
-                    "ELM002",
-                    span,
-                    f"alias *{event.anchor} has no anchor before it",
-                    f"write &{event.anchor} where the value is first given",
-                )
+            problem = TextProblem(
+                "ELM002",
+                span,
+                f"alias *{event.anchor} has no anchor before it",
+                f"write &{event.anchor} where the value is first given",
             )
+            if self.awaits_key():
+                raise UnusableTextError(problem)
+            self.counted(1, span)
+            self.tree.problems.append(replace(problem, loc=self.place(span)))
+            self.put(None)
+            return
         self.counted(anchored.size, span)
         if self.awaits_key():
             self.key(str(anchored.data), span, plain=False)
@@ -265,11 +272,12 @@ class _Builder:
         sources = data if isinstance(data, list) else [data]
         for source in sources:
             if not isinstance(source, dict):
-                raise UnusableTextError(
+                self.tree.problems.append(
                     TextProblem(
                         "ELM002", top.key_span, "<< needs a mapping or a list of mappings", ""
                     )
                 )
+                return
             for key, value in source.items():
                 if key not in top.data:
                     assert isinstance(top.data, dict)
@@ -304,7 +312,7 @@ class _Builder:
             return text
         # Python refuses to write out longer ones, and base 60 takes time in the square of it.
         if len(text) > MAX_DIGITS:
-            raise number_too_long(span)
+            return self.too_long(loc, span)
         try:
             value = (
                 _CONSTRUCTOR.construct_yaml_int(node)
@@ -312,7 +320,7 @@ class _Builder:
                 else _CONSTRUCTOR.construct_yaml_float(node)
             )
         except (ValueError, OverflowError):
-            raise number_too_long(span) from None
+            return self.too_long(loc, span)
         sign, digits = "-" * text.startswith("-"), text.lstrip("+-")
         octal = tag == "int" and len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
         if octal or ":" in text:
@@ -328,6 +336,10 @@ class _Builder:
                 )
             )
         return value
+
+    def too_long(self, loc: Loc, span: Span) -> None:
+        """Note a number that is too long; the value is then not known."""
+        self.tree.problems.append(replace(number_too_long(span).problem, loc=loc))
 
 
 def _span(event: Any) -> Span:

@@ -1,24 +1,41 @@
 """Mending a file by its findings, with its comments, order and layout kept.
 
-:func:`proposals` says how each finding could be mended, :func:`mend` does it. A fix is *safe* if
-the model that programs build today from the file stays the same, or if no program builds one yet
-and only one thing can have been meant; any other is *unsafe*. Each code has its function in
-:data:`FIXES`; most codes have none, since what was meant is the user's to say.
+:func:`proposals` says how each finding could be mended, :func:`mend` does it. Each code has its
+function in :data:`FIXES`; most codes have none, since what was meant is the user's to say.
+
+A *safe* fix never changes a tensor of the model that the file's author, or the weights beside the
+file, mean. So it writes only what the file says a second time, or what can be read in one way
+alone, and takes away only what is said elsewhere or says nothing:
+
+- of a list and a depth that differ, neither is taken for the author's unless every other list
+  agrees, and the entries that are kept or added are those that the rest of the file makes;
+- a value is written anew only with the digits or the word that stand there, where they have one
+  reading; a key is renamed only in a file that is refused as it is, to the one that is nearest;
+- of two entries for one key, one is removed only if they say the same.
+
+Where weights lie beside the file, they are the better witness: a change of lists, sizes or depth
+is safe if the file then has their tensors, and a change of a list's length is unsafe
+if it has not. All else is *unsafe*, and for the user to choose.
 """
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from elmcfg.diagnostics import Diagnostic, Loc
 from elmcfg.document import Document, parse
-from elmcfg.document.editing import Edit, apply, changed
+from elmcfg.document.editing import Append, Edit, Rename, Truncate, apply, changed
 from elmcfg.fixes import keys, lists, scalars, texts, tying
 from elmcfg.fixes.fix import Fix
 
 __all__ = ["FIXES", "Fix", "mend", "proposals"]
+
+Judge = Callable[[Document], bool]
 
 FIXES: dict[str, Callable[[Document, Diagnostic], Fix | None]] = {
     "ELM002": texts.json_slip,
@@ -36,6 +53,23 @@ FIXES: dict[str, Callable[[Document, Diagnostic], Fix | None]] = {
 }
 """How findings of a code are mended."""
 
+# The keys whose values show in the shapes of the tensors.
+_TENSOR_KEYS = frozenset(
+    {
+        "num_transformer_layers",
+        "model_dim",
+        "head_dim",
+        "vocab_size",
+        "num_query_heads",
+        "num_kv_heads",
+        "ffn_multipliers",
+        "ffn_dim_divisor",
+        "ffn_with_glu",
+        "normalize_qk_projections",
+        "share_input_output_layers",
+    }
+)
+
 # These mend all findings of their kind at once, and are offered with the first.
 _OF_THE_WHOLE = frozenset({lists.stale_heads})
 # One mended fault can uncover another; nothing needs more rounds than this.
@@ -47,8 +81,17 @@ _MOST_TEXT = 256 * 1024
 _MOST_FIXES = 1_000
 
 
-def proposals(document: Document, found: Iterable[Diagnostic]) -> dict[Diagnostic, Fix]:
-    """A fix for each finding that has one; they may exclude one another."""
+def proposals(
+    document: Document, found: Iterable[Diagnostic], has_weights_of: Judge | None = None
+) -> dict[Diagnostic, Fix]:
+    """Return a fix for each finding that has one; they may exclude one another.
+
+    Args:
+        document: The file.
+        found: Its findings.
+        has_weights_of: Whether a document has the tensors of the weights beside the file; ``None``
+            where there are none.
+    """
     if len(document.text) > _MOST_TEXT or document.assumed:  # in a vocabulary not ours
         return {}
     fixes: dict[Diagnostic, Fix] = {}
@@ -61,7 +104,41 @@ def proposals(document: Document, found: Iterable[Diagnostic]) -> dict[Diagnosti
         fix = mender(document, d)
         if fix is not None and fix.edits:
             fixes[d] = fix
-    return fixes
+    return _without_rivals(_judged(document, fixes, has_weights_of))
+
+
+def _judged(
+    document: Document, fixes: dict[Diagnostic, Fix], has_weights_of: Judge | None
+) -> dict[Diagnostic, Fix]:
+    """Return the fixes, with what the weights say of them where there are some."""
+    if has_weights_of is None or not any(map(_of_tensors, fixes.values())):
+        return fixes
+    for choice in (fixes, {d: fix.otherwise or fix for d, fix in fixes.items()}):
+        after = _mended(document, _compatible(choice.values()))
+        if after is not None and has_weights_of(after):
+            return {d: replace(fix, safe=fix.safe or _of_tensors(fix)) for d, fix in choice.items()}
+    return {d: replace(fix, safe=fix.safe and not _of_length(fix)) for d, fix in fixes.items()}
+
+
+def _of_tensors(fix: Fix) -> bool:
+    """Return whether all that a fix changes shows in the shapes of the weights."""
+    keys = [c.key if isinstance(c, Rename) else c.loc[0] for c in fix.changes]
+    return bool(keys) and _TENSOR_KEYS.issuperset(keys)
+
+
+def _of_length(fix: Fix) -> bool:
+    return any(isinstance(change, Truncate | Append) for change in fix.changes)
+
+
+def _without_rivals(fixes: dict[Diagnostic, Fix]) -> dict[Diagnostic, Fix]:
+    """Leave out the fixes that would give two keys one name."""
+    names = Counter(_names(fixes.values()))
+    return {d: fix for d, fix in fixes.items() if all(names[name] < 2 for name in _names([fix]))}
+
+
+def _names(fixes: Iterable[Fix]) -> list[Loc]:
+    changes = [change for fix in fixes for change in fix.changes]
+    return [(*c.loc[:-1], c.key) for c in changes if isinstance(c, Rename)]
 
 
 def mend(
@@ -69,6 +146,7 @@ def mend(
     diagnose: Callable[[Document], Sequence[Diagnostic]],
     *,
     unsafe: bool = False,
+    has_weights_of: Judge | None = None,
 ) -> tuple[Document, list[str]]:
     """Apply every fix that applies, round by round, until there is none.
 
@@ -76,16 +154,15 @@ def mend(
         document: The file as it is.
         diagnose: The findings to mend, given a document.
         unsafe: Whether to apply unsafe fixes too.
+        has_weights_of: As :func:`proposals` takes it.
 
     Returns:
         The mended document, in memory, and what was done, in words.
     """
     done: list[str] = []
     for _ in range(_ROUNDS):
-        wanted = [
-            fix for fix in proposals(document, diagnose(document)).values() if fix.safe or unsafe
-        ]
-        chosen = _compatible(wanted)
+        offered = proposals(document, diagnose(document), has_weights_of).values()
+        chosen = _compatible(fix for fix in offered if fix.safe or unsafe)
         after = _mended(document, chosen)
         if after is None:
             # One of them does not do what it should: the others are found one by one.
@@ -133,7 +210,12 @@ def _mended(document: Document, fixes: Sequence[Fix]) -> Document | None:
         wanted = changed(document.data, (change for fix in fixes for change in fix.changes))
     except (LookupError, TypeError):
         return None  # a finding in an entry that a later one of the same name has replaced
-    return after if after.data == wanted else None
+    return after if _text_of(after.data) == _text_of(wanted) else None
+
+
+def _text_of(values: object) -> str:
+    """Return values in a form in which equal ones are equal, NaN too."""
+    return json.dumps(values, sort_keys=True)
 
 
 def _first_fault(document: Document) -> tuple[int, int]:

@@ -15,15 +15,18 @@ class Fix:
 
     Attributes:
         title: What it does, in words: "rename num_kv_head to num_kv_heads".
-        safe: Whether the model that programs build from the file stays the same.
+        safe: Whether the file alone shows that this keeps the model that its author means; the
+            rule is that of :mod:`elmcfg.fixes`.
         edits: Replacements in the text.
         changes: What they change of the values; nothing, where only the text is at fault.
+        otherwise: Another way to mend it, for weights to choose between the two.
     """
 
     title: str
     safe: bool
     edits: tuple[Edit, ...]
     changes: tuple[Change, ...] = ()
+    otherwise: Fix | None = None
 
 
 def of_changes(document: Document, title: str, changes: Iterable[Change], *, safe: bool) -> Fix:

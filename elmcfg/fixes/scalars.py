@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,24 +14,32 @@ from elmcfg.quick import fits
 
 _MOST_SHOWN = 40
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
+_NOTHING = object()
+# A point before three digits may separate thousands; digits after a zero may be octal.
+_AMBIGUOUS = re.compile(r"[-+]?(?:\d{1,3}(?:\.\d{3})+|0\d+)")
 
 
 def other_type(document: Document, found: Diagnostic) -> Fix | None:
-    """A value of the wrong type gets the one reading that the key accepts.
+    """Write a value of the wrong type as the one reading that the key accepts.
 
-    Safe: the same digits or word, as what it can only have meant.
+    Safe: the same digits or word, as what it can only have meant. Digits that can be read in two
+    ways are not: 32.000 is 32 to programs, and to many people 32 thousand; "010" is 10 or 8.
     """
     old = document.value(found.loc)
-    for value in _readings(document, found, old):
-        if fits(found.loc, value):
-            return of_changes(
-                document, _title(document, found, value), [Replace(found.loc, value)], safe=True
-            )
-    return None
+    value = next((v for v in _readings(document, found, old) if fits(found.loc, v)), _NOTHING)
+    if value is _NOTHING:
+        return None
+    written = old if isinstance(old, str) else _source(document, found)
+    return of_changes(
+        document,
+        _title(document, found, value),
+        [Replace(found.loc, value)],
+        safe=isinstance(value, str) or not _AMBIGUOUS.fullmatch(written.strip()),
+    )
 
 
 def leading_zero(document: Document, found: Diagnostic) -> Fix | None:
-    """``010``, which is 8, becomes 10.
+    """Write ``010``, which is 8, as 10.
 
     Unsafe: it is another number to every program that reads YAML 1.1.
     """

@@ -76,6 +76,24 @@ def summary(tally: Tally, style: Style) -> str:
     return f"{counted(tally.files, 'file')} checked: {', '.join(parts)}"
 
 
+def unfixed(tally: Tally, *, dry: bool) -> str:
+    """Return what a run that should fix files says of the errors that it leaves.
+
+    Args:
+        tally: The counts of the run.
+        dry: Whether only the changes are shown, so that nothing else tells of the errors.
+    """
+    if not tally.errors or (tally.fixed and not dry):
+        return ""
+    changed = (
+        "" if tally.fixed else "nothing would be changed: " if dry else "nothing was changed: "
+    )
+    errors = (
+        f"{changed}{counted(tally.errors, 'error')} {'is' if tally.errors == 1 else 'are'} left"
+    )
+    return f"{errors}; run 'elmcfg validate' without --diff to see what" if dry else errors
+
+
 def remedies(tally: Tally) -> str:
     """How to have findings mended, where some can be."""
     able = ((tally.fixable, "--fix"), (tally.unsafe, "--fix --unsafe-fixes"))

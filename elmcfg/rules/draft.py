@@ -104,11 +104,16 @@ class Draft:
     @cached_property
     def recipe_heads(self) -> list[int] | None:
         """The query heads that the recipe gives each layer."""
+        groups = self.values.get("num_gqa_groups")
+        return None if groups is None else self.recipe_heads_for(groups)
+
+    def recipe_heads_for(self, queries_per_kv_head: int) -> list[int] | None:
+        """Return the query heads that the multipliers give each layer, so many per KV head."""
         multipliers, get = self.qkv_multipliers, self.values.get
-        d, h, groups = get("model_dim"), get("head_dim"), get("num_gqa_groups")
-        if multipliers is None or d is None or h is None or groups is None:
+        d, h = get("model_dim"), get("head_dim")
+        if multipliers is None or d is None or h is None:
             return None
-        return [query_heads(m, d, h, groups) for m in multipliers]
+        return [query_heads(m, d, h, queries_per_kv_head) for m in multipliers]
 
     @cached_property
     def heads(self) -> Sequence[int] | None:

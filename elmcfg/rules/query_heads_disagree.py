@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from elmcfg.diagnostics import Severity, Violation
 from elmcfg.rules.draft import Draft
 from elmcfg.rules.page import Page
-from elmcfg.rules.wording import others
+from elmcfg.rules.wording import count, others
 
 PAGE = Page(
     code="ELM301",
@@ -15,7 +15,8 @@ PAGE = Page(
     severity=Severity.ERROR,
     what="""
         The file gives the query heads twice, as a list and as a recipe (qkv_multipliers with
-        num_gqa_groups), and the two say different things. Where another program's rounding of the
+        num_gqa_groups), and the two say different things. Where num_gqa_groups is missing, other
+        programs take 1. Where another program's rounding of the
         same recipe gives exactly this list, or another recipe does, the remedy names it.
     """,
     why="""
@@ -39,33 +40,44 @@ PAGE = Page(
     source="apple/OpenELM configuration_openelm.py; mlx-lm models/openelm.py",
 )
 
+# The default of num_gqa_groups in the hub's code and in CoreNet: each query head has its KV head.
+_USUAL = 1
+
 
 def check(draft: Draft) -> Iterator[Violation]:
     """The list of query heads says what the recipe says."""
-    heads, wanted = draft.values.get("num_query_heads"), draft.recipe_heads
-    multipliers, groups = draft.qkv_multipliers, draft.values.get("num_gqa_groups")
+    heads, multipliers = draft.values.get("num_query_heads"), draft.qkv_multipliers
+    # What other programs take where the key is missing; None is a value that cannot be used.
+    groups = draft.values.get("num_gqa_groups", _USUAL)
+    wanted = None if groups is None else draft.recipe_heads_for(groups)
     if heads is None or wanted is None or multipliers is None or len(heads) != draft.layers:
-        return
-    if heads == wanted:
         return
     differ = [i for i, q in enumerate(heads) if q is not None and q != wanted[i]]
     if not differ:
         return
     i = differ[0]
+    missing = "" if "num_gqa_groups" in draft.values else "; num_gqa_groups is missing"
     yield Violation(
         "ELM301",
         ("num_query_heads", i),
         f"layer {i}: num_query_heads is {heads[i]}, but the recipe gives {wanted[i]} "
-        f"(qkv_multiplier {multipliers[i]:g}, {groups} queries per KV head)"
+        f"(qkv_multiplier {multipliers[i]:g}, {count(groups, 'query')} per KV head{missing})"
         f"{others(len(differ) - 1)}",
-        f"use {wanted[i]}, or {_explanation(draft)}; mlx-lm would build the list, "
+        f"use {wanted[i]}, or {_explanation(draft, groups)}; mlx-lm would build the list, "
         "the hub's code the recipe",
         ((("qkv_multipliers",), "recipe"),),
         label=f"recipe says {wanted[i]}",
     )
 
 
-def _explanation(draft: Draft) -> str:
+def _groups_of_lists(draft: Draft) -> int | None:
+    """Return the num_gqa_groups that the two lists have, where it is the same in all layers."""
+    pairs = zip(draft.heads or (), draft.kv_heads or (), strict=False)
+    ratios = {q // kv if q and kv and q % kv == 0 else None for q, kv in pairs}
+    return ratios.pop() if len(ratios) == 1 else None
+
+
+def _explanation(draft: Draft, groups: int) -> str:
     """What would give the list as it stands: another rounding, another recipe, or nothing."""
     # Imported here: only a file with this fault needs it.
     from elmcfg.roundings import rounding_of_heads
@@ -75,7 +87,12 @@ def _explanation(draft: Draft) -> str:
     heads, points = values["num_query_heads"], values["qkv_multipliers"]
     if None in heads:
         return "change qkv_multipliers"
-    shape = (values["model_dim"], values["head_dim"], values["num_gqa_groups"])
+    if "num_gqa_groups" not in values:
+        groups = _groups_of_lists(draft) or groups
+        if draft.recipe_heads_for(groups) == heads:
+            return f"add num_gqa_groups: {groups}, which gives this list"
+        return "remove qkv_multipliers"
+    shape = (values["model_dim"], values["head_dim"], groups)
     rounding = None if values.get("schedule") else rounding_of_heads(heads, points, *shape)
     if rounding is not None:
         return f"keep the list and drop the recipe: the list is this recipe with {rounding}"

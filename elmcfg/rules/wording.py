@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_IRREGULAR = {"entry": "entries", "vocabulary": "vocabularies"}
+_IRREGULAR = {"entry": "entries", "query": "queries", "vocabulary": "vocabularies"}
 
 
 def count(number: int, noun: str) -> str:
