@@ -110,6 +110,11 @@ def shortest_multiplier(width: int, model_dim: int, divisor: int) -> float:
     return width / model_dim
 
 
+def usual_rope_length(context: int) -> int:
+    """Return the ``rope_max_length`` of a context: twice as long, as in the released models."""
+    return 2 * context
+
+
 @dataclass(frozen=True, slots=True)
 class LayerShape:
     """The final integers of one layer, with the multipliers that asked for them.

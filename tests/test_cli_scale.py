@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import Run
+from hypothesis import given
+from hypothesis import strategies as st
 
 import elmcfg
 from elmcfg import schedule
+from elmcfg.cli.scale import command
 from elmcfg.diagnostics import has_errors
 from elmcfg.profiles import PROFILES
 
@@ -378,3 +382,63 @@ def test_nothing_heavy_is_imported(arguments: list[str], absent: list[str]) -> N
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+lengths = st.integers(1, 2**20)
+FLAGS = {
+    "--layers": st.integers(4, 64),
+    "--queries-per-kv-head": st.sampled_from([1, 2, 4]),
+    "--vocab-size": st.integers(300, 200_000),
+    "--profile": st.sampled_from(["vanilla", "uniform", "reverse"]),
+    "--torch-dtype": st.sampled_from(["float32", "bfloat16"]),
+    "--max-context-length": lengths,
+    "--rope-max-length": lengths,
+    "--context-length": lengths,
+}
+NEEDED = {"--layers", "--context-length"}
+
+
+@given(
+    st.fixed_dictionaries(
+        {flag: FLAGS[flag] for flag in NEEDED},
+        optional={flag: values for flag, values in FLAGS.items() if flag not in NEEDED},
+    ),
+    st.sampled_from([("--model-dim", "2048"), ("--from", "openelm-270m")]),
+)
+def test_what_it_writes_has_no_warnings_and_the_context_asked_for(
+    flags: dict[str, Any], beginning: tuple[str, str]
+) -> None:
+    words = [str(part) for pair in flags.items() for part in pair]
+    done = CliRunner().invoke(command, [*beginning, *words, "--hardware", "h100"])
+    context, table = (flags.get(f"--{key}") for key in ("max-context-length", "rope-max-length"))
+    needed = max(context or 2048, flags["--context-length"])
+    if (context or needed) < flags["--context-length"] or (table or needed) < (context or needed):
+        assert done.exit_code == 2
+        assert "raise it, or leave it out" in done.stderr
+        return
+    values = yaml.safe_load(done.stdout)
+    assert not [d for d in elmcfg.validate(values) if d.severity in ("error", "warning")]
+    assert values["max_context_length"] >= max(flags["--context-length"], context or 0)
+    assert values["rope_max_length"] >= values["max_context_length"]
+    assert values["max_context_length"] in (context, 2048, flags["--context-length"])
+    assert table in (None, values["rope_max_length"])
+
+
+@pytest.mark.parametrize(
+    "beginning", [("--layers", "16", "--model-dim", "1280"), ("--from", "openelm-270m")]
+)
+def test_a_longer_context_has_a_longer_table(run: Run, beginning: tuple[str, ...]) -> None:
+    done = run("scale", *beginning, "--max-context-length", "8192")
+    assert run("validate", "--strict", "-", stdin=done.out).code == 0
+    assert yaml.safe_load(done.out)["rope_max_length"] >= 8192
+
+
+def test_a_budget_at_a_context_makes_a_design_of_that_context(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    wanted = ("--target-params", "150M", "--max-kv-cache", "64MiB", "--context-length", "8192")
+    assert run("scale", *wanted, "--tolerance", "1%", "-o", str(path)).code == 0
+    shown = parsed(run("show", str(path), "--format", "json").out)
+    assert shown["cost"]["flops_per_token"]["context_length"] == 8192
+    assert shown["cost"]["kv_cache_bytes_per_token"] * 8192 <= 64 * 2**20
+    assert shown["config"]["rope_max_length"] >= 8192
+    assert run("validate", "--strict", str(path)).code == 0

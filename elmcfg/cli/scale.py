@@ -30,7 +30,7 @@ from elmcfg.hardware import of_model
 from elmcfg.profiles import PROFILES
 from elmcfg.render import beside, machine
 from elmcfg.render.style import Style
-from elmcfg.scaling import rescaled, scale, select_layers
+from elmcfg.scaling import context_keys, rescaled, scale, select_layers
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
 _SCHEDULE = ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
@@ -140,14 +140,16 @@ def config_keys(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _config(given: dict[str, Any]) -> Config:
-    keys, base = config_keys(given), given.get("base")
+    if "select_layers" in given and "base" not in given:
+        raise click.UsageError("--select-layers selects from a variant: give --from CONFIG")
+    base = config_argument(given["base"]) if "base" in given else None
+    keys = config_keys(given)
     try:
-        if "select_layers" in given:
-            if base is None:
-                raise click.UsageError("--select-layers selects from a variant: give --from CONFIG")
-            return select_layers(config_argument(base), given["select_layers"], keys)
+        keys |= context_keys(keys, base and base.model_dump(), given.get("context_length"))
+        if base is not None and "select_layers" in given:
+            return select_layers(base, given["select_layers"], keys)
         if base is not None:
-            return _from(base, keys, given.get("profile"))
+            return _from(given["base"], base, keys, given.get("profile"))
         missing = [
             flag
             for key, flag in (("num_transformer_layers", "--layers"), ("model_dim", "--model-dim"))
@@ -164,14 +166,13 @@ def _config(given: dict[str, Any]) -> Config:
         raise click.UsageError(str(error)) from None
 
 
-def _from(base: str, keys: dict[str, Any], profile: str | None) -> Config:
+def _from(source: str, config: Config, keys: dict[str, Any], profile: str | None) -> Config:
     from elmcfg.infer import infer
     from elmcfg.render.tables import inference
 
-    config = config_argument(base)
     found = infer(config)
     if not found.is_exact:
-        note(f"elmcfg: {base} follows no recipe exactly; the nearest is\n{inference(found)}")
+        note(f"elmcfg: {source} follows no recipe exactly; the nearest is\n{inference(found)}")
     return rescaled(config, found, keys, profile)
 
 

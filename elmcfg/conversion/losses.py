@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elmcfg.formats import checkpoint, corenet
+from elmcfg.geometry import usual_rope_length
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -32,7 +33,7 @@ def lost(config: Config, form: str) -> tuple[str, ...]:
     """
     guessed = {key: field.default for key, field in type(config).model_fields.items()}
     if form == "gguf":
-        guessed["rope_max_length"] = checkpoint.usual_rope_length(config.max_context_length)
+        guessed["rope_max_length"] = usual_rope_length(config.max_context_length)
     return tuple(key for key in _UNTOLD.get(form, ()) if getattr(config, key) != guessed[key])
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from elmcfg.formats import gguf, mlx_quantized, safetensors
 from elmcfg.formats.safetensors import DTYPES, CheckpointError
-from elmcfg.geometry import ffn_dim, shortest_multiplier
+from elmcfg.geometry import ffn_dim, shortest_multiplier, usual_rope_length
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -207,11 +207,6 @@ def _of_gguf(path: Path) -> Reading:
     untold = (key for key in _IN_METADATA if key not in values)
     dtypes = [entry.dtype for entry in header.tensors.values() if len(entry.shape) == 2]
     return _reading(values, (*untold, *assumed), dtypes)
-
-
-def usual_rope_length(context: int) -> int:
-    """``rope_max_length`` where nothing tells it: twice the context, as in the released models."""
-    return 2 * context
 
 
 def _short(value: Any) -> Any:

@@ -13,7 +13,7 @@ from elmcfg.config import Config, resolve
 from elmcfg.geometry import geometry
 from elmcfg.infer import infer
 from elmcfg.profiles import profile as named_profile
-from elmcfg.scaling import recipe
+from elmcfg.scaling import context_keys, recipe
 from elmcfg.schedule import RELEASED_DECIMALS
 from elmcfg.search import problem
 from elmcfg.search.budgets import QUANTITIES, Goal, quantity
@@ -126,6 +126,7 @@ def task(
     model = dict(keys or {})
     axes = {key: model.pop(key) for key in AXES if key in model}
     schedule = dict(model.pop("schedule", None) or {})
+    model |= context_keys(model, base and base.model_dump(), assumed.get("context_length"))
     problem.check_keys(model)
     if free is not None and profile is not None:
         raise ValueError("a profile is a schedule, and free lists follow none: give one of the two")
