@@ -442,3 +442,54 @@ def test_a_budget_at_a_context_makes_a_design_of_that_context(run: Run, tmp_path
     assert shown["cost"]["kv_cache_bytes_per_token"] * 8192 <= 64 * 2**20
     assert shown["config"]["rope_max_length"] >= 8192
     assert run("validate", "--strict", str(path)).code == 0
+
+
+RECIPE = ("scale", "--layers", "16", "--model-dim", "1280")
+DESIGNS = ("scale", *SMALL, "--max-params", "4M", "--count", "2")
+
+
+@pytest.mark.parametrize("ending", ["json", "JSON", "yaml", "yml", "txt"])
+@pytest.mark.parametrize("arguments", [RECIPE, DESIGNS[:-2]], ids=["recipe", "search"])
+def test_the_name_of_the_file_decides_its_form(
+    run: Run, tmp_path: Path, ending: str, arguments: tuple[str, ...]
+) -> None:
+    path = tmp_path / f"x.{ending}"
+    assert run(*arguments, "-o", str(path)).code == 0
+    assert run("validate", str(path)).code == 0
+    if ending.lower() == "json":
+        assert json.loads(path.read_text())["model_type"] == "openelm"
+    else:
+        assert path.read_text().startswith("# elmcfg scale")
+    assert run("convert", str(path), str(tmp_path / "again.yaml")).code == 0
+    same = parsed(run("diff", str(path), str(tmp_path / "again.yaml"), "--format", "json").out)
+    assert same["same"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "message"),
+    [
+        ((*RECIPE, "--format", "yaml"), "x.json", "--format yaml is not what a .json file holds"),
+        ((*RECIPE, "--format", "hub"), "x.yml", "--format hub is not what a .yml file holds"),
+        ((*DESIGNS, "--format", "csv"), "x.json", "--format csv is not what a .json file holds"),
+        (RECIPE, "x.gguf", "elmcfg convert"),
+        (RECIPE, "x.safetensors", "scale writes a config alone"),
+        (RECIPE, "x.csv", "--format csv is for a search"),
+        (DESIGNS, "x.json", "--count and --pareto write into a folder"),
+        (DESIGNS, "x.yaml", "--count and --pareto write into a folder"),
+    ],
+)
+def test_a_file_whose_name_says_another_form_is_not_written(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], name: str, message: str
+) -> None:
+    done = run(*arguments, "-o", str(tmp_path / name))
+    assert done.code == 2
+    assert message in " ".join(done.err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_of_designs_and_a_result_are_written_by_name(run: Run, tmp_path: Path) -> None:
+    table, result = tmp_path / "x.csv", tmp_path / "x.json"
+    assert run(*DESIGNS, "-o", str(table)).code == 0
+    assert len(list(csv.DictReader(io.StringIO(table.read_text())))) == 2
+    assert run(*DESIGNS, "--format", "json", "-o", str(result)).code == 0
+    assert len(json.loads(result.read_text())["candidates"]) == 2

@@ -33,6 +33,11 @@ from elmcfg.render.style import Style
 from elmcfg.scaling import context_keys, rescaled, scale, select_layers
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
+# What a file of such a name holds, the first where no form is asked for.
+ENDINGS = {
+    ".yaml": ("yaml",), ".yml": ("yaml",), ".json": ("hub", "json"), ".csv": ("csv",),
+}  # fmt: skip
+_OF_WEIGHTS = (".gguf", ".safetensors", ".bin", ".pt", ".npz", ".py")
 _SCHEDULE = ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
 _SEARCH = ("space", "free", "minimize", "maximize", "pareto", "count", "like", "plot")
 # What a search alone looks at, and what by itself asks for none.
@@ -57,7 +62,10 @@ def _list_profiles(ctx: click.Context, param: click.Parameter, value: bool) -> N
 @recipe_options
 @model_options
 @search_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="Write to this file; *.json is a config.json, *.csv a table of designs, all else YAML.",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the output file if it is there.")
 @click.option(
     "--list-profiles", is_flag=True, is_eager=True, expose_value=False, callback=_list_profiles,
@@ -91,6 +99,7 @@ def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags
     Exit codes: 0 written, 1 nothing fits the budget, 2 called wrongly.
     """
     given = {key: value for key, value in flags.items() if value is not None}
+    format_ = _form(output, format_)
     if _is_search(given):
         from elmcfg.cli.scale_search import run  # numpy is for those who search
 
@@ -100,6 +109,26 @@ def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags
     config = _config(given)
     write(text(config, format_), output, force)
     told(config, given, output, quiet)
+
+
+def _form(output: Path | None, format_: str) -> str:
+    """Return the form to write: that of the file's name, which an explicit one must agree with."""
+    ending = "" if output is None else output.suffix.lower()
+    if ending in _OF_WEIGHTS:
+        raise click.UsageError(
+            f"{output}: scale writes a config alone; name a .yaml or .json file, and make a "
+            f"{ending} file of that with elmcfg convert"
+        )
+    forms = ENDINGS.get(ending, (format_,))
+    explicit = click.get_current_context().get_parameter_source("format_")
+    if explicit is not ParameterSource.COMMANDLINE:
+        return forms[0]
+    if format_ not in forms:
+        raise click.UsageError(
+            f"{output}: --format {format_} is not what a {ending} file holds; leave --format out, "
+            "or name another file"
+        )
+    return format_
 
 
 def told(config: Config, given: dict[str, Any], output: Path | None, quiet: bool) -> None:

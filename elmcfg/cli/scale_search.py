@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from elmcfg.cli.common import config_argument, fail, note, say
-from elmcfg.cli.scale import as_flags, config_keys, text, told, write
+from elmcfg.cli.scale import ENDINGS, as_flags, config_keys, text, told, write
 from elmcfg.cli.scale_options import Amount
 from elmcfg.costs import cost
 from elmcfg.diagnostics import InvalidConfigError
@@ -162,7 +162,7 @@ def _write_many(
     remark: str,
 ) -> None:
     """Each design to a file of its own: none is written unless all can be."""
-    if folder.exists() and not folder.is_dir():
+    if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in ENDINGS):
         fail(f"{folder}: this is a file; --count and --pareto write into a folder", 2)
     ending = "json" if format_ == "hub" else "yaml"
     stem = task.keys.get("name") or "design"
