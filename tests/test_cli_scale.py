@@ -120,7 +120,27 @@ def test_a_target_below_the_smallest_model_names_it(run: Run) -> None:
     done = run("scale", "--target-params", "1M")
     assert done.code == 1
     assert done.out == ""
-    assert "no design meets it, even alone (the space has 7,547,072 to" in done.err
+    assert "no design is within 0.1%, even alone (the space has 7,547,072 to" in done.err
+
+
+def test_the_tolerance_is_named_with_what_it_would_have_to_be(run: Run) -> None:
+    # 41 designs, whose sizes are millions of parameters apart.
+    wanted = ("scale", "--layers", "16", "--model-dim", "1280", "--head-dim", "64", "--target-params", "270M",
+              "--queries-per-kv-head", "4", "--qkv-multipliers", "0.5,1.0", "--ffn-multipliers", "0.5,3:5:0.05")  # fmt: skip
+    done = run(*wanted, "--format", "json")
+    assert done.code == 1
+    search = parsed(done.out)["search"]
+    nearest = search["relaxations"][0]["nearest"]
+    needed = abs(nearest / 270e6 - 1)
+    assert search["tolerance"] == 0.001 < needed <= search["least_tolerance"] < 1.1 * needed
+    share = f"{search['least_tolerance'] * 100:g}%"
+    assert f"--tolerance 0.1% of the target: would have to be {share}" in done.err
+    assert "binding: --target-params or --tolerance;" in done.err
+    assert run(*wanted, "--tolerance", share, "-q").code == 0
+    tighter = f"{search['least_tolerance'] * 90:g}%"
+    assert run(*wanted, "--tolerance", tighter, "-q").code == 1
+    without = run("scale", "--layers", "16", "--model-dim", "1280", "--max-params", "1M")
+    assert (without.code, "tolerance" in without.err) == (1, False)
 
 
 def test_a_share_of_another_model(run: Run) -> None:

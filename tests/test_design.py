@@ -60,6 +60,8 @@ def test_a_share_of_another_model() -> None:
 def test_what_cannot_be_is_proven_and_names_the_nearest() -> None:
     with pytest.raises(elmcfg.NothingFitsError, match=r"max_params 1,000,000: the nearest .* is "):
         elmcfg.design(max_params=1_000_000, **SHAPE)
+    with pytest.raises(elmcfg.NothingFitsError, match=r"tolerance 0\.1%: would have to be \d+%"):
+        elmcfg.design(target_params=10_000_000, **SHAPE)
 
 
 @pytest.mark.parametrize(

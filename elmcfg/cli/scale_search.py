@@ -220,10 +220,15 @@ def _search_values(task: Task, result: engine.Result) -> dict[str, Any]:
 def _nothing_fits(task: Task, result: engine.Result, format_: str) -> NoReturn:
     """Say so as a proof, with the nearest design for each bound given up."""
     found = task.explain() if result.proven else ()
+    least = task.least_tolerance(found) if found and task.has_target else None
     if format_ == "json":
-        search = _search_values(task, result) | {"relaxations": drawn.relaxation_values(found)}
+        search = _search_values(task, result) | {
+            "relaxations": drawn.relaxation_values(found),
+            "tolerance": float(task.tolerance) if task.has_target else None,
+            "least_tolerance": None if least is None else float(least),
+        }
         say(machine.text({"config": None, "cost": None, "candidates": [], "search": search}))
     if not result.proven:
         fail("nothing was found within the time limit, which proves nothing; --time-limit", 1)
-    note("elmcfg: " + drawn.proof(task.space, result, found))
+    note("elmcfg: " + drawn.proof(task, result, found, least))
     sys.exit(1)

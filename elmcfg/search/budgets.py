@@ -277,12 +277,14 @@ class Bound:
         least: In the quantity's unit.
         most: In the quantity's unit.
         flag: How the user said it, for messages.
+        target: The value in the middle of the bound, which the tolerance surrounds, if any.
     """
 
     quantity: Quantity
     least: Fraction | None = None
     most: Fraction | None = None
     flag: str = ""
+    target: Fraction | None = None
 
     def holds(self, value: Fraction) -> bool:
         """Whether a value keeps to it."""

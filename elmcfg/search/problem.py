@@ -71,7 +71,8 @@ def bounds(
         lows = [x for x in (known.least, least) if x is not None]
         highs = [x for x in (known.most, most) if x is not None]
         flag = f"{known.flag} {limit.flag}".strip()
-        bound = Bound(quantity, max(lows, default=None), min(highs, default=None), flag)
+        target = value if limit.kind == "target" else known.target
+        bound = Bound(quantity, max(lows, default=None), min(highs, default=None), flag, target)
         if bound.least is not None and bound.most is not None and bound.least > bound.most:
             raise ValueError(f"{flag} contradict each other: no number is both")
         found[quantity.name] = bound
