@@ -95,13 +95,13 @@ def checked(values: dict[str, Any]) -> Config:
 
 
 def context_keys(
-    keys: Mapping[str, Any], base: Mapping[str, Any] | None = None, context_length: Any = None
+    keys: Mapping[str, Any], base: Config | None = None, context_length: Any = None
 ) -> dict[str, Any]:
     """Return the keys of a context, and of a RoPE table that is as long.
 
     Args:
         keys: Keys that the user sets.
-        base: Keys of the model that the new one begins from; the defaults where it has none.
+        base: The model that the new one begins from; the defaults count where there is none.
         context_length: Tokens of context that the new model is made for.
 
     Raises:
@@ -112,7 +112,8 @@ def context_keys(
     # Anything else than a size is left for the models to report.
     if not any(sizes) or any(n is not None and (type(n) is not int or n < 1) for n in sizes):
         return {}
-    inherited = [(base or {}).get(name) or Config.model_fields[name].default for name in names]
+    default = {name: Config.model_fields[name].default for name in names}
+    inherited = [getattr(base, name, default[name]) for name in names]
     context = sizes[0] or max(inherited[0], context_length or 0)
     if context_length is not None and context < context_length:
         raise ValueError(
@@ -178,7 +179,7 @@ def rescaled(
         depth = keys.get("num_transformer_layers", config.num_transformer_layers)
         values |= {"schedule": {}} | _drawn(profile, depth)
     options = {**values["schedule"], **keys.get("schedule", {})}
-    values |= {**keys, **context_keys(keys, values)}
+    values |= {**keys, **context_keys(keys, config)}
     depth = values["num_transformer_layers"]
     lists = (values["qkv_multipliers"], values["ffn_multipliers"])
     if all(isinstance(each, Sequence) and len(each) == depth for each in lists):
@@ -215,5 +216,5 @@ def select_layers(
         values["qkv_multipliers"] = [multipliers[i] for i in layers]
     for key in ("num_query_heads", "num_kv_heads", "ffn_multipliers"):
         values[key] = [values[key][i] for i in layers]
-    own = {**(keys or {}), **context_keys(keys or {}, values)}
+    own = {**(keys or {}), **context_keys(keys or {}, config)}
     return checked({**values, "num_transformer_layers": len(layers), **own})

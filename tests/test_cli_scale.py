@@ -125,8 +125,9 @@ def test_a_target_below_the_smallest_model_names_it(run: Run) -> None:
 
 def test_the_tolerance_is_named_with_what_it_would_have_to_be(run: Run) -> None:
     # 41 designs, whose sizes are millions of parameters apart.
-    wanted = ("scale", "--layers", "16", "--model-dim", "1280", "--head-dim", "64", "--target-params", "270M",
-              "--queries-per-kv-head", "4", "--qkv-multipliers", "0.5,1.0", "--ffn-multipliers", "0.5,3:5:0.05")  # fmt: skip
+    wanted = ("scale", "--layers", "16", "--model-dim", "1280", "--head-dim", "64",
+              "--queries-per-kv-head", "4", "--qkv-multipliers", "0.5,1.0",
+              "--ffn-multipliers", "0.5,3:5:0.05", "--target-params", "270M")  # fmt: skip
     done = run(*wanted, "--format", "json")
     assert done.code == 1
     search = parsed(done.out)["search"]

@@ -174,7 +174,7 @@ def _config(given: dict[str, Any]) -> Config:
     base = config_argument(given["base"]) if "base" in given else None
     keys = config_keys(given)
     try:
-        keys |= context_keys(keys, base and base.model_dump(), given.get("context_length"))
+        keys |= context_keys(keys, base, given.get("context_length"))
         if base is not None and "select_layers" in given:
             return select_layers(base, given["select_layers"], keys)
         if base is not None:

@@ -152,7 +152,7 @@ def task(
     model = dict(keys or {})
     axes = {key: model.pop(key) for key in AXES if key in model}
     schedule = dict(model.pop("schedule", None) or {})
-    model |= context_keys(model, base and base.model_dump(), assumed.get("context_length"))
+    model |= context_keys(model, base, assumed.get("context_length"))
     problem.check_keys(model)
     if free is not None and profile is not None:
         raise ValueError("a profile is a schedule, and free lists follow none: give one of the two")
