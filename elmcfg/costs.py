@@ -265,6 +265,34 @@ def cost(
     )
 
 
+def as_run(
+    config: Config,
+    *,
+    context_length: int | None = None,
+    stored: Storage | None = None,
+    weight_dtype: str | None = None,
+    cache_dtype: str | None = None,
+) -> Cost:
+    """Return the costs in the dtypes that are asked for, or else in those the model has.
+
+    Args:
+        config: As for :func:`cost`.
+        context_length: As for :func:`cost`.
+        stored: How the checkpoint of the model is stored, where that is known.
+        weight_dtype: As for :func:`cost`; if not given, ``stored`` or the config's own counts.
+        cache_dtype: As for :func:`cost`; if not given, the config's own counts.
+
+    Raises:
+        ValueError: As for :func:`cost`.
+    """
+    return cost(
+        config,
+        context_length=context_length,
+        weight_dtype=weight_dtype or stored or config.weight_dtype,
+        cache_dtype=cache_dtype or config.cache_dtype,
+    )
+
+
 def _storage(weight_dtype: str | Storage, shape: Geometry) -> Storage:
     if isinstance(weight_dtype, Storage):
         return weight_dtype

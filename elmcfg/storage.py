@@ -1,8 +1,8 @@
 """In what form the numbers of a model are stored: in a dtype, or quantized as MLX does it.
 
-MLX packs the columns of a matrix in groups (ml-explore/mlx, ``mx.quantize``). A group has a scale and
-a bias in the dtype of the model in mode ``affine``, and a scale of one byte in the others. mlx-lm
-quantizes every matrix whose columns are whole groups, and leaves the others as they are
+MLX packs the columns of a matrix in groups (ml-explore/mlx, ``mx.quantize``). A group has a scale
+and a bias in the dtype of the model in mode ``affine``, and a scale of one byte in the others.
+mlx-lm quantizes every matrix whose columns are whole groups, and leaves the others as they are
 (``quantize_model`` in its ``utils.py``); ``quantization`` in its ``config.json`` says how, for the
 model and for single matrices.
 """
@@ -12,10 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from elmcfg.geometry import Geometry
+
+Stored = Literal["float32", "bfloat16", "float16", "q8", "q4"]
+"""What weights and a KV cache can be stored in, by the names of flags."""
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _BYTE_SCALES = {"mxfp4": (32, 4), "nvfp4": (16, 4), "mxfp8": (32, 8)}
@@ -112,14 +115,13 @@ def _packing(described: Any) -> Packing | None:
     if not isinstance(described, Mapping):
         return None
     mode = described.get("mode") or described.get("quant_method") or "affine"
-    sizes = described.get("group_size"), described.get("bits")
-    group_size, bits = (
-        _BYTE_SCALES[mode] if mode in _BYTE_SCALES and sizes == (None, None) else sizes
-    )
-    sound = type(group_size) is int and group_size > 0 and type(bits) is int and 1 < bits <= 8
-    if not sound or mode not in ("affine", *_BYTE_SCALES):
+    if mode not in ("affine", *_BYTE_SCALES):
         return None
-    return Packing(group_size, bits, mode)
+    group_size, bits = _BYTE_SCALES.get(mode, (None, None))
+    group_size, bits = described.get("group_size", group_size), described.get("bits", bits)
+    if type(group_size) is not int or type(bits) is not int:
+        return None
+    return Packing(group_size, bits, mode) if group_size > 0 and 1 < bits <= 8 else None
 
 
 def _packings(shape: Geometry, usual: Packing, single: Mapping[str, Any]) -> dict[str, Packing]:

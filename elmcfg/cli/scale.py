@@ -22,7 +22,7 @@ from elmcfg.cli.common import (
 )
 from elmcfg.cli.scale_options import Command, model_options, recipe_options, search_options
 from elmcfg.config import Config
-from elmcfg.costs import cost
+from elmcfg.costs import as_run
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.document import write_atomically
 from elmcfg.formats import hub, variant
@@ -133,12 +133,14 @@ def _form(output: Path | None, format_: str) -> str:
 
 def told(config: Config, given: dict[str, Any], output: Path | None, quiet: bool) -> None:
     """What was written, and bounds of its speed where a machine is named, on standard error."""
-    spent = cost(config, context_length=given.get("context_length"))
+    spent = as_run(config, context_length=given.get("context_length"))
     if output is not None and not quiet:
         note(f"wrote {output}: {spent.parameters.total:,} parameters")
     if "hardware" in given:
         bound = of_model(given["hardware"], config, spent)
-        note(beside.roofline(config.name or "this model", bound, Style(colour=False), width()))
+        note(
+            beside.roofline(config.name or "this model", bound, spent, Style(colour=False), width())
+        )
 
 
 def _is_search(given: dict[str, Any]) -> bool:
@@ -163,7 +165,8 @@ def _refuse_idle(given: dict[str, Any], format_: str) -> None:
 
 def config_keys(given: dict[str, Any]) -> dict[str, Any]:
     """The flags that are keys of a config, those of the schedule together under its key."""
-    keys = {k: v for k, v in given.items() if k in Config.model_fields and k not in _SCHEDULE}
+    others = (*_SCHEDULE, *_OF_A_SEARCH)
+    keys = {k: v for k, v in given.items() if k in Config.model_fields and k not in others}
     options = {k: None if given[k] == "none" else given[k] for k in _SCHEDULE if k in given}
     return keys | ({"schedule": options} if options else {})
 
@@ -219,16 +222,28 @@ def text(config: Config, format_: str, *remarks: str) -> str:
     """A config as a file: YAML says in comments how it was made."""
     if format_ == "hub":
         return hub.dump(config)
-    spent = cost(config)
+    spent = as_run(config)
     if format_ == "json":
         return machine.text(machine.scaled(config, spent)) + "\n"
     lines = [
         " ".join(f"elmcfg {shlex.join(sys.argv[1:])}".splitlines()),
         f"elmcfg {__version__}: {spent.parameters.total:,} parameters, "
-        f"{spent.kv_cache_bytes_per_token:,} bytes of KV cache per token (2-byte dtype)",
+        f"{spent.kv_cache_bytes_per_token:,} bytes of KV cache per token ({spent.cache_dtype})",
         *remarks,
     ]
     return "".join(f"# {line}\n" for line in lines) + variant.dump(config)
+
+
+def unkept(config: Config, format_: str) -> str:
+    """Return a remark on what the design is counted in, where the form has no place for it."""
+    kept = {key: getattr(config, key) for key in ("weight_dtype", "cache_dtype")}
+    said = " and ".join(f"{key} {dtype}" for key, dtype in kept.items() if dtype is not None)
+    if format_ != "hub" or not said:
+        return ""
+    return (
+        f"elmcfg: a config.json has no place for {said}; a YAML file keeps them, and show and diff "
+        "take them as flags"
+    )
 
 
 def write(content: str, output: Path | None, force: bool) -> None:

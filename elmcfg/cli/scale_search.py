@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import click
 
 from elmcfg.cli.common import config_argument, fail, note, say
-from elmcfg.cli.scale import ENDINGS, as_flags, config_keys, text, told, write
+from elmcfg.cli.scale import ENDINGS, as_flags, config_keys, text, told, unkept, write
 from elmcfg.cli.scale_options import Amount
-from elmcfg.costs import cost
+from elmcfg.costs import as_run
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.geometry import geometry
 from elmcfg.linter import load
@@ -140,6 +140,8 @@ def _write(
     quiet: bool,
 ) -> None:
     remark = drawn.remark(task.space.name, result, task.goal)
+    if not quiet and (loss := unkept(task.config(chosen[0]), format_)):
+        note(loss)
     if format_ == "json":
         write(_json(task, chosen, result), output, force)
     elif format_ == "csv":
@@ -193,7 +195,7 @@ def _json(task: Task, chosen: list[engine.Design], result: engine.Result) -> str
             "costs": drawn.numbers(problem.costs_of(design, task.conditions)),
             "difference": design.difference,
             "config": machine.config_values(config),
-            "cost": cost(config, context_length=task.conditions.context_length).values(),
+            "cost": as_run(config, context_length=task.conditions.context_length).values(),
         }
         for rank, (design, config) in enumerate(zip(chosen, configs, strict=True), start=1)
     ]

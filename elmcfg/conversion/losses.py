@@ -18,7 +18,10 @@ from elmcfg.geometry import usual_rope_length
 if TYPE_CHECKING:
     from elmcfg.config import Config
 
-ABOUT = ("name", "description", "source", "architectures", "auto_map", "transformers_version")
+ABOUT = (
+    "name", "description", "source", "architectures", "auto_map", "transformers_version",
+    "weight_dtype", "cache_dtype",
+)  # fmt: skip
 """Keys that say nothing of shapes and numbers."""
 
 _UNTOLD = {"gguf": checkpoint.UNTOLD, "corenet": corenet.UNTOLD}

@@ -152,6 +152,7 @@ def task(
     model = dict(keys or {})
     axes = {key: model.pop(key) for key in AXES if key in model}
     schedule = dict(model.pop("schedule", None) or {})
+    model |= problem.dtype_keys(model, assumed)
     model |= context_keys(model, base, assumed.get("context_length"))
     problem.check_keys(model)
     if free is not None and profile is not None:
