@@ -33,6 +33,7 @@ from elmcfg import schedule as _schedule
 from elmcfg.diagnostics import value_at
 from elmcfg.geometry import geometry
 from elmcfg.invariants import violations
+from elmcfg.storage import Stored
 
 _OPENELM = "apple/OpenELM config.json"
 _CORENET = "apple/corenet general_gpt.py"
@@ -342,6 +343,12 @@ class Config(BaseModel):
         source=_OPENELM,
         default=None,
         examples=["4.39.3"],
+    )
+    weight_dtype: Stored | None = _described(
+        "Weights as run", "Dtype that costs count the weights in.", source="elmcfg", default=None
+    )
+    cache_dtype: Stored | None = _described(
+        "Cache as run", "Dtype that costs count the KV cache in.", source="elmcfg", default=None
     )
     schedule: Schedule = _described(
         "Schedule options",

@@ -7,14 +7,16 @@ of 2 to 8, so they are part of the value: :attr:`Flops.convention` says what was
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.geometry import Geometry, LayerShape, geometry
+from elmcfg.storage import DTYPE_BYTES as DTYPE_BYTES
+from elmcfg.storage import PACKINGS, Storage, named, plain
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
 
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 KV_CACHE_DTYPE_BYTES = 2
 FLOPS_CONVENTION = (
     "one multiply-add is 2 FLOPs; matrix multiplications only; attention counts the query-key "
@@ -23,14 +25,21 @@ FLOPS_CONVENTION = (
 )
 
 
+STORED = (*DTYPE_BYTES, *PACKINGS)
+"""Names of what weights and a KV cache can be stored in."""
+
+_BFLOAT16, _TWO_BYTES = plain("bfloat16"), Fraction(KV_CACHE_DTYPE_BYTES)
+
+
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """Parameters of one layer and its KV-cache bytes per token (2-byte dtype)."""
+    """Parameters of one layer, its KV-cache bytes per token, and the bytes of its weights."""
 
     attention: int
     ffn: int
     norm: int
     kv_cache_bytes_per_token: int
+    weight_bytes: int
 
     @property
     def parameters(self) -> int:
@@ -91,9 +100,12 @@ class Cost:
     Attributes:
         parameters: Counts by part.
         layers: Costs of each layer.
-        kv_cache_bytes_per_token: Keys and values of all layers, 2-byte dtype.
+        kv_cache_bytes_per_token: Keys and values of all layers, in ``cache_dtype``.
         flops_per_token: See :class:`Flops`.
-        weight_bytes: Bytes of all parameters in the checkpoint's dtype (``torch_dtype``).
+        weight_bytes: Bytes of all parameters, as ``weight_dtype`` says.
+        table_bytes: Of these the embedding table's, and the output head's where it is not shared.
+        weight_dtype: How the weights are stored, in words.
+        cache_dtype: How the KV cache is stored, in words.
     """
 
     parameters: Parameters
@@ -101,6 +113,9 @@ class Cost:
     kv_cache_bytes_per_token: int
     flops_per_token: Flops
     weight_bytes: int
+    table_bytes: tuple[int, ...]
+    weight_dtype: str
+    cache_dtype: str
 
     def values(self) -> dict[str, Any]:
         """As every JSON output has them, without the per-layer ones, which stand in the layers."""
@@ -109,6 +124,8 @@ class Cost:
             "kv_cache_bytes_per_token": self.kv_cache_bytes_per_token,
             "flops_per_token": asdict(self.flops_per_token),
             "weight_bytes": self.weight_bytes,
+            "weight_dtype": self.weight_dtype,
+            "cache_dtype": self.cache_dtype,
         }
 
     @property
@@ -118,18 +135,22 @@ class Cost:
         They begin with the embedding table (and an untied output head) and leave the final norm
         out. It is where to cut a model that is to be spread over devices.
         """
-        width = self.weight_bytes // self.parameters.total
-        weights, cache = self.parameters.embedding * width, 0
+        weights, cache = sum(self.table_bytes), 0
         totals = []
         for layer in self.layers:
-            weights += layer.parameters * width
+            weights += layer.weight_bytes
             cache += layer.kv_cache_bytes_per_token
             totals.append((weights, cache))
         return totals
 
 
-def layer_cost(layer: LayerShape, shape: Geometry) -> LayerCost:
-    """Costs of one layer.
+def layer_cost(
+    layer: LayerShape,
+    shape: Geometry,
+    storage: Storage = _BFLOAT16,
+    kv_number_bytes: Fraction = _TWO_BYTES,
+) -> LayerCost:
+    """Costs of one layer, with its weights in a form of storage.
 
     With D channels, H channels per head, Q query heads, K KV heads and F feed-forward channels:
     attention is ``(Q + 2K) * H * D`` for the fused QKV projection and ``Q * H * D`` for the output;
@@ -140,31 +161,68 @@ def layer_cost(layer: LayerShape, shape: Geometry) -> LayerCost:
     """
     d, h = shape.model_dim, shape.head_dim
     q, kv, f = layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
+    qk_norm = 2 * h if shape.normalize_qk_projections and q else 0
+    norm = (layer.has_attention + layer.has_ffn) * d + qk_norm
+    matrices = shape.layer_matrices(layer)
     return LayerCost(
         attention=d * d if layer.linear_attention else (2 * q + 2 * kv) * h * d,
         ffn=d * d if layer.linear_ffn else (3 if shape.ffn_with_glu else 2) * f * d,
-        norm=(layer.has_attention + layer.has_ffn) * d
-        + (2 * h if shape.normalize_qk_projections and q else 0),
-        kv_cache_bytes_per_token=2 * kv * h * KV_CACHE_DTYPE_BYTES,
+        norm=norm,
+        kv_cache_bytes_per_token=int(2 * kv * h * kv_number_bytes),
+        weight_bytes=norm * storage.width + sum(storage.matrix_bytes(*m) for m in matrices),
     )
 
 
-def cost(config: Config, *, context_length: int | None = None) -> Cost:
+def _cache_bytes(dtype: str, shape: Geometry) -> Fraction:
+    """Return the bytes of one number of a KV cache.
+
+    Raises:
+        ValueError: If there is no such dtype, or MLX cannot quantize the keys of such heads.
+    """
+    if dtype in DTYPE_BYTES:
+        return Fraction(DTYPE_BYTES[dtype])
+    if dtype not in PACKINGS:
+        raise ValueError(f"cache_dtype is {dtype!r}; there are {', '.join(STORED)}")
+    packing = PACKINGS[dtype]
+    if shape.head_dim % packing.group_size:
+        raise ValueError(
+            f"head_dim {shape.head_dim} is not whole groups of {packing.group_size}, so that MLX "
+            f"cannot keep the KV cache in {dtype}"
+        )
+    return Fraction(packing.nbytes(1, shape.head_dim, 2), shape.head_dim)
+
+
+def cost(
+    config: Config,
+    *,
+    context_length: int | None = None,
+    weight_dtype: str | Storage | None = None,
+    cache_dtype: str | None = None,
+) -> Cost:
     """All costs of a config, in closed form.
 
     Args:
         config: A valid config.
         context_length: Tokens of context that the attention FLOPs assume; the config's
             ``max_context_length`` where not given.
+        weight_dtype: How the weights are stored: one of :data:`STORED`, or what a checkpoint has;
+            the config's ``torch_dtype`` where not given.
+        cache_dtype: One of :data:`STORED`; a 2-byte dtype where not given.
 
     Raises:
-        ValueError: If ``context_length`` is not positive.
+        ValueError: If ``context_length`` is not positive, or there is no such dtype.
     """
     context = config.max_context_length if context_length is None else context_length
     if context < 1:
         raise ValueError(f"context_length must be positive, got {context}")
     shape = geometry(config)
-    layers = tuple(layer_cost(layer, shape) for layer in shape.layers)
+    storage = _storage(weight_dtype or config.torch_dtype, shape)
+    kv_number_bytes = _TWO_BYTES if cache_dtype is None else _cache_bytes(cache_dtype, shape)
+    layers = tuple(layer_cost(one, shape, storage, kv_number_bytes) for one in shape.layers)
+    tables = tuple(
+        storage.matrix_bytes(name, shape.vocab_size, shape.model_dim)
+        for name in ("transformer.token_embeddings", "lm_head")
+    )[: 1 if shape.share_input_output_layers else 2]
     attention = sum(layer.attention for layer in layers)
     ffn = sum(layer.ffn for layer in layers)
     norm = sum(layer.norm for layer in layers) + shape.model_dim
@@ -198,5 +256,46 @@ def cost(config: Config, *, context_length: int | None = None) -> Cost:
             decode=linear + 2 * table + attention_flops,
             training=3 * prefill,
         ),
-        weight_bytes=(embedding + non_embedding) * DTYPE_BYTES[config.torch_dtype],
+        weight_bytes=sum(tables)
+        + sum(layer.weight_bytes for layer in layers)
+        + shape.model_dim * storage.width,
+        table_bytes=tables,
+        weight_dtype=storage.label,
+        cache_dtype=cache_dtype or "2-byte dtype",
     )
+
+
+def as_run(
+    config: Config,
+    *,
+    context_length: int | None = None,
+    stored: Storage | None = None,
+    weight_dtype: str | None = None,
+    cache_dtype: str | None = None,
+) -> Cost:
+    """Return the costs in the dtypes that are asked for, or else in those the model has.
+
+    Args:
+        config: As for :func:`cost`.
+        context_length: As for :func:`cost`.
+        stored: How the checkpoint of the model is stored, where that is known.
+        weight_dtype: As for :func:`cost`; if not given, ``stored`` or the config's own counts.
+        cache_dtype: As for :func:`cost`; if not given, the config's own counts.
+
+    Raises:
+        ValueError: As for :func:`cost`.
+    """
+    return cost(
+        config,
+        context_length=context_length,
+        weight_dtype=weight_dtype or stored or config.weight_dtype,
+        cache_dtype=cache_dtype or config.cache_dtype,
+    )
+
+
+def _storage(weight_dtype: str | Storage, shape: Geometry) -> Storage:
+    if isinstance(weight_dtype, Storage):
+        return weight_dtype
+    if weight_dtype not in STORED:
+        raise ValueError(f"weight_dtype is {weight_dtype!r}; there are {', '.join(STORED)}")
+    return named(weight_dtype, shape)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from elmcfg.config import Config
-from elmcfg.costs import Cost, cost
+from elmcfg.costs import Cost, as_run
 from elmcfg.geometry import geometry
+from elmcfg.storage import DTYPE_BYTES, Storage
 
 _NOT_COMPARED = {
     "name", "description", "source", "schedule", "architectures", "auto_map",
@@ -48,6 +50,9 @@ def compare(
     *,
     context_length: int | None = None,
     unknown: Collection[str] = (),
+    stored: tuple[Storage | None, Storage | None] = (None, None),
+    weight_dtype: str | None = None,
+    cache_dtype: str | None = None,
 ) -> Comparison:
     """Compare two models by what they are, not by how their files say it.
 
@@ -57,6 +62,9 @@ def compare(
         context_length: Tokens of context for FLOPs and KV cache; the longer of the two models'
             own where not given.
         unknown: Keys that are not known of one of them, and so not compared.
+        stored: How the checkpoint of each is stored, where that is known.
+        weight_dtype: As for :func:`elmcfg.costs.as_run`.
+        cache_dtype: As for :func:`elmcfg.costs.as_run`.
 
     Raises:
         ValueError: If ``context_length`` is not positive.
@@ -79,6 +87,10 @@ def compare(
     context = context_length
     if context is None:
         context = max(first.max_context_length, second.max_context_length)
+    a, b = a | _quantization(stored[0]), b | _quantization(stored[1])
+    as_asked = partial(
+        as_run, context_length=context, weight_dtype=weight_dtype, cache_dtype=cache_dtype
+    )
     return Comparison(
         keys={key: (a.get(key), b.get(key)) for key in {**a, **b} if a.get(key) != b.get(key)},
         layers=tuple(differing),
@@ -86,11 +98,21 @@ def compare(
         costs=tuple(
             (name, unit, x, y)
             for (name, unit, x), (_, _, y) in zip(
-                *(_costs(cost(c, context_length=context), context) for c in (first, second)),
+                *(
+                    _costs(as_asked(config, stored=one), context)
+                    for config, one in zip((first, second), stored, strict=True)
+                ),
                 strict=True,
             )
         ),
     )
+
+
+def _quantization(stored: Storage | None) -> dict[str, str]:
+    """Return how the weights are quantized, as one more key; none where they are plain."""
+    if stored is None or stored.label in DTYPE_BYTES:
+        return {}
+    return {"quantization": stored.label}
 
 
 def _costs(spent: Cost, context: int) -> list[tuple[str, str, int]]:

@@ -110,6 +110,11 @@ def shortest_multiplier(width: int, model_dim: int, divisor: int) -> float:
     return width / model_dim
 
 
+def usual_rope_length(context: int) -> int:
+    """Return the ``rope_max_length`` of a context: twice as long, as in the released models."""
+    return 2 * context
+
+
 @dataclass(frozen=True, slots=True)
 class LayerShape:
     """The final integers of one layer, with the multipliers that asked for them.
@@ -177,6 +182,34 @@ class Geometry:
     def is_whole(self) -> bool:
         """Whether every layer has heads and a feed-forward, as in every OpenELM."""
         return all(layer.num_query_heads and layer.ffn_dim for layer in self.layers)
+
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of every matrix, by the name of its module; also of layers with gaps."""
+        d = self.model_dim
+        found = {"transformer.token_embeddings": (self.vocab_size, d)}
+        for layer in self.layers:
+            found |= {name: (rows, columns) for name, rows, columns in self.layer_matrices(layer)}
+        if not self.share_input_output_layers:
+            found["lm_head"] = (self.vocab_size, d)
+        return found
+
+    def layer_matrices(self, layer: LayerShape) -> list[tuple[str, int, int]]:
+        """Name, rows and columns of each matrix of a layer."""
+        d, h = self.model_dim, self.head_dim
+        q, kv, f = layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
+        prefix = f"transformer.layers.{layer.index}."
+        found = []
+        if layer.linear_attention:
+            found.append((prefix + "attn", d, d))
+        elif q:
+            found.append((prefix + "attn.qkv_proj", (q + 2 * kv) * h, d))
+            found.append((prefix + "attn.out_proj", d, q * h))
+        if layer.linear_ffn:
+            found.append((prefix + "ffn", d, d))
+        elif f:
+            found.append((prefix + "ffn.proj_1", 2 * f if self.ffn_with_glu else f, d))
+            found.append((prefix + "ffn.proj_2", d, f))
+        return found
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of a checkpoint with this geometry.

@@ -152,15 +152,15 @@ def roofline(
 
 
 def of_model(machine: Machine, config: Config, cost: Cost) -> Roofline:
-    """Bounds for one sequence as long as the cost's context, in the checkpoint's dtype.
+    """Bounds for one sequence as long as the cost's context, in the dtypes of the cost.
 
     An input table that is not the output head as well is not read whole, and so not counted.
     """
-    flops, p = cost.flops_per_token, cost.parameters
-    read = p.total - (0 if config.share_input_output_layers else p.embedding // 2)
+    flops = cost.flops_per_token
+    unread = 0 if config.share_input_output_layers else cost.table_bytes[0]
     return roofline(
         machine,
-        weight_bytes=cost.weight_bytes * read / p.total,
+        weight_bytes=cost.weight_bytes - unread,
         cache_bytes=cost.kv_cache_bytes_per_token * flops.context_length,
         prefill_flops=flops.prefill * flops.context_length,
         decode_flops=flops.decode,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.config import MAX_LAYERS, Config, resolve
+from elmcfg.config import MAX_LAYERS, MAX_SIZE, Config, resolve
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity
 from elmcfg.findings import read_values
-from elmcfg.geometry import geometry
+from elmcfg.geometry import geometry, usual_rope_length
 from elmcfg.profiles import profile as named_profile
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def scale(
 
     Raises:
         InvalidConfigError: If the recipe makes no valid config; carries every reason.
-        ValueError: If there is no such profile.
+        ValueError: If there is no such profile, or as :func:`context_keys`.
     """
     values: dict[str, Any] = {
         "num_transformer_layers": num_transformer_layers,
@@ -58,6 +58,7 @@ def scale(
         "ffn_dim_divisor": ffn_dim_divisor,
         "vocab_size": vocab_size,
         **keys,
+        **context_keys(keys),
     }
     form = _drawn(profile, num_transformer_layers)
     given = {"qkv_multipliers": qkv_multipliers, "ffn_multipliers": ffn_multipliers}
@@ -91,6 +92,43 @@ def checked(values: dict[str, Any]) -> Config:
             if severity is Severity.ERROR
         )
     return config
+
+
+def context_keys(
+    keys: Mapping[str, Any], base: Config | None = None, context_length: Any = None
+) -> dict[str, Any]:
+    """Return the keys of a context, and of a RoPE table that is as long.
+
+    Args:
+        keys: Keys that the user sets.
+        base: The model that the new one begins from; the defaults count where there is none.
+        context_length: Tokens of context that the new model is made for.
+
+    Raises:
+        ValueError: If the user sets a context shorter than that, or a table shorter than it.
+    """
+    names = ("max_context_length", "rope_max_length")
+    sizes = [keys.get(names[0]), keys.get(names[1]), context_length]
+    # Anything else than a size is left for the models to report.
+    if not any(sizes) or any(n is not None and (type(n) is not int or n < 1) for n in sizes):
+        return {}
+    default = {name: Config.model_fields[name].default for name in names}
+    inherited = [getattr(base, name, default[name]) for name in names]
+    context = sizes[0] or max(inherited[0], context_length or 0)
+    if context_length is not None and context < context_length:
+        raise ValueError(
+            f"max_context_length is {context:,}, but the design is for a context of "
+            f"{context_length:,} tokens; raise it, or leave it out"
+        )
+    table = sizes[1] or inherited[1]
+    if table < context and sizes[1] is not None:
+        raise ValueError(
+            f"rope_max_length is {table:,}, but the context is {context:,} tokens; raise it, or "
+            "leave it out"
+        )
+    if table < context:
+        table = max(context, min(usual_rope_length(context), MAX_SIZE))
+    return dict(zip(names, (context, table), strict=True))
 
 
 _OF_THE_VARIANT = {"name", "description", "source"}
@@ -134,14 +172,14 @@ def rescaled(
 
     Raises:
         InvalidConfigError: If that makes no valid config; carries every reason.
-        ValueError: If there is no such profile.
+        ValueError: If there is no such profile, or as :func:`context_keys`.
     """
     values = recipe(config, found)
     if profile is not None:
         depth = keys.get("num_transformer_layers", config.num_transformer_layers)
         values |= {"schedule": {}} | _drawn(profile, depth)
     options = {**values["schedule"], **keys.get("schedule", {})}
-    values |= keys
+    values |= {**keys, **context_keys(keys, config)}
     depth = values["num_transformer_layers"]
     lists = (values["qkv_multipliers"], values["ffn_multipliers"])
     if all(isinstance(each, Sequence) and len(each) == depth for each in lists):
@@ -163,7 +201,7 @@ def select_layers(
         keys: Keys that are to be other than the full model's.
 
     Raises:
-        ValueError: If there are no layers, or one is not in the model.
+        ValueError: If there are no layers, or one is not in the model; or as :func:`context_keys`.
         InvalidConfigError: If that makes no valid config; carries every reason.
     """
     n = config.num_transformer_layers
@@ -178,4 +216,5 @@ def select_layers(
         values["qkv_multipliers"] = [multipliers[i] for i in layers]
     for key in ("num_query_heads", "num_kv_heads", "ffn_multipliers"):
         values[key] = [values[key][i] for i in layers]
-    return checked(values | {"num_transformer_layers": len(layers)} | dict(keys or {}))
+    own = {**(keys or {}), **context_keys(keys or {}, config)}
+    return checked({**values, "num_transformer_layers": len(layers), **own})

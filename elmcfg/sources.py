@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmcfg.diagnostics import Severity
 from elmcfg.document import Document, Format, decode, read_bytes, refused, unreadable
 from elmcfg.document.tree import MAX_BYTES
+
+if TYPE_CHECKING:
+    from elmcfg.config import Config
+    from elmcfg.storage import Storage
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 """A path, the name of a shipped variant, ``-`` for standard input, or a mapping of keys."""
@@ -264,6 +269,31 @@ def weights_of(name: str) -> Path | None:
         why = "name it itself" if named else f"{_PICKLED}; save it as safetensors"
         raise safetensors.CheckpointError(f"{there[0]}: not read from a folder: {why}")
     return None
+
+
+def stored(name: str, document: Document, config: Config) -> Storage | None:
+    """Return how the weights of a model are quantized or stored, where anything tells it.
+
+    The headers of its weights tell it, or else the ``quantization`` of its config.
+
+    Args:
+        name: As :func:`read` takes it.
+        document: What it read.
+        config: The config of that.
+    """
+    from elmcfg import storage
+    from elmcfg.formats import checkpoint, safetensors
+    from elmcfg.geometry import geometry
+
+    shape = geometry(config)
+    if document.family is None and name != STDIN:
+        with contextlib.suppress(safetensors.CheckpointError, OSError, ValueError):
+            weights = weights_of(name)
+            held = None if weights is None else checkpoint.storage(weights, shape)
+            if held is not None:
+                return held
+    keys = document.tree.data if isinstance(document.tree.data, dict) else {}
+    return storage.of_config(keys, shape, config.torch_dtype)
 
 
 def _read_checkpoint(path: Path, shown: str, *, found: bool) -> Document:

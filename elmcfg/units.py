@@ -85,6 +85,11 @@ def fraction(text: str) -> Fraction:
     return number / 100 if unit else number
 
 
+def percent(share: Fraction) -> str:
+    """Return a share as people write it: 1/1000 is ``0.1%``; a long one is cut to six digits."""
+    return f"{float(share * 100):.6g}%"
+
+
 def amount(text: str, unit: str) -> Fraction:
     """An amount of a cost, or a share such as ``60%``.
 

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import Run
+from hypothesis import given
+from hypothesis import strategies as st
 
 import elmcfg
 from elmcfg import schedule
+from elmcfg.cli.scale import command
 from elmcfg.diagnostics import has_errors
 from elmcfg.profiles import PROFILES
 
@@ -116,7 +120,28 @@ def test_a_target_below_the_smallest_model_names_it(run: Run) -> None:
     done = run("scale", "--target-params", "1M")
     assert done.code == 1
     assert done.out == ""
-    assert "no design meets it, even alone (the space has 7,547,072 to" in done.err
+    assert "no design is within 0.1%, even alone (the space has 7,547,072 to" in done.err
+
+
+def test_the_tolerance_is_named_with_what_it_would_have_to_be(run: Run) -> None:
+    # 41 designs, whose sizes are millions of parameters apart.
+    wanted = ("scale", "--layers", "16", "--model-dim", "1280", "--head-dim", "64",
+              "--queries-per-kv-head", "4", "--qkv-multipliers", "0.5,1.0",
+              "--ffn-multipliers", "0.5,3:5:0.05", "--target-params", "270M")  # fmt: skip
+    done = run(*wanted, "--format", "json")
+    assert done.code == 1
+    search = parsed(done.out)["search"]
+    nearest = search["relaxations"][0]["nearest"]
+    needed = abs(nearest / 270e6 - 1)
+    assert search["tolerance"] == 0.001 < needed <= search["least_tolerance"] < 1.1 * needed
+    share = f"{search['least_tolerance'] * 100:g}%"
+    assert f"--tolerance 0.1% of the target: would have to be {share}" in done.err
+    assert "binding: --target-params or --tolerance;" in done.err
+    assert run(*wanted, "--tolerance", share, "-q").code == 0
+    tighter = f"{search['least_tolerance'] * 90:g}%"
+    assert run(*wanted, "--tolerance", tighter, "-q").code == 1
+    without = run("scale", "--layers", "16", "--model-dim", "1280", "--max-params", "1M")
+    assert (without.code, "tolerance" in without.err) == (1, False)
 
 
 def test_a_share_of_another_model(run: Run) -> None:
@@ -378,3 +403,114 @@ def test_nothing_heavy_is_imported(arguments: list[str], absent: list[str]) -> N
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+lengths = st.integers(1, 2**20)
+FLAGS = {
+    "--layers": st.integers(4, 64),
+    "--queries-per-kv-head": st.sampled_from([1, 2, 4]),
+    "--vocab-size": st.integers(300, 200_000),
+    "--profile": st.sampled_from(["vanilla", "uniform", "reverse"]),
+    "--torch-dtype": st.sampled_from(["float32", "bfloat16"]),
+    "--max-context-length": lengths,
+    "--rope-max-length": lengths,
+    "--context-length": lengths,
+}
+NEEDED = {"--layers", "--context-length"}
+
+
+@given(
+    st.fixed_dictionaries(
+        {flag: FLAGS[flag] for flag in NEEDED},
+        optional={flag: values for flag, values in FLAGS.items() if flag not in NEEDED},
+    ),
+    st.sampled_from([("--model-dim", "2048"), ("--from", "openelm-270m")]),
+)
+def test_what_it_writes_has_no_warnings_and_the_context_asked_for(
+    flags: dict[str, Any], beginning: tuple[str, str]
+) -> None:
+    words = [str(part) for pair in flags.items() for part in pair]
+    done = CliRunner().invoke(command, [*beginning, *words, "--hardware", "h100"])
+    context, table = (flags.get(f"--{key}") for key in ("max-context-length", "rope-max-length"))
+    needed = max(context or 2048, flags["--context-length"])
+    if (context or needed) < flags["--context-length"] or (table or needed) < (context or needed):
+        assert done.exit_code == 2
+        assert "raise it, or leave it out" in done.stderr
+        return
+    values = yaml.safe_load(done.stdout)
+    assert not [d for d in elmcfg.validate(values) if d.severity in ("error", "warning")]
+    assert values["max_context_length"] >= max(flags["--context-length"], context or 0)
+    assert values["rope_max_length"] >= values["max_context_length"]
+    assert values["max_context_length"] in (context, 2048, flags["--context-length"])
+    assert table in (None, values["rope_max_length"])
+
+
+@pytest.mark.parametrize(
+    "beginning", [("--layers", "16", "--model-dim", "1280"), ("--from", "openelm-270m")]
+)
+def test_a_longer_context_has_a_longer_table(run: Run, beginning: tuple[str, ...]) -> None:
+    done = run("scale", *beginning, "--max-context-length", "8192")
+    assert run("validate", "--strict", "-", stdin=done.out).code == 0
+    assert yaml.safe_load(done.out)["rope_max_length"] >= 8192
+
+
+def test_a_budget_at_a_context_makes_a_design_of_that_context(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    wanted = ("--target-params", "150M", "--max-kv-cache", "64MiB", "--context-length", "8192")
+    assert run("scale", *wanted, "--tolerance", "1%", "-o", str(path)).code == 0
+    shown = parsed(run("show", str(path), "--format", "json").out)
+    assert shown["cost"]["flops_per_token"]["context_length"] == 8192
+    assert shown["cost"]["kv_cache_bytes_per_token"] * 8192 <= 64 * 2**20
+    assert shown["config"]["rope_max_length"] >= 8192
+    assert run("validate", "--strict", str(path)).code == 0
+
+
+RECIPE = ("scale", "--layers", "16", "--model-dim", "1280")
+DESIGNS = ("scale", *SMALL, "--max-params", "4M", "--count", "2")
+
+
+@pytest.mark.parametrize("ending", ["json", "JSON", "yaml", "yml", "txt"])
+@pytest.mark.parametrize("arguments", [RECIPE, DESIGNS[:-2]], ids=["recipe", "search"])
+def test_the_name_of_the_file_decides_its_form(
+    run: Run, tmp_path: Path, ending: str, arguments: tuple[str, ...]
+) -> None:
+    path = tmp_path / f"x.{ending}"
+    assert run(*arguments, "-o", str(path)).code == 0
+    assert run("validate", str(path)).code == 0
+    if ending.lower() == "json":
+        assert json.loads(path.read_text())["model_type"] == "openelm"
+    else:
+        assert path.read_text().startswith("# elmcfg scale")
+    assert run("convert", str(path), str(tmp_path / "again.yaml")).code == 0
+    same = parsed(run("diff", str(path), str(tmp_path / "again.yaml"), "--format", "json").out)
+    assert same["same"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "message"),
+    [
+        ((*RECIPE, "--format", "yaml"), "x.json", "--format yaml is not what a .json file holds"),
+        ((*RECIPE, "--format", "hub"), "x.yml", "--format hub is not what a .yml file holds"),
+        ((*DESIGNS, "--format", "csv"), "x.json", "--format csv is not what a .json file holds"),
+        (RECIPE, "x.gguf", "elmcfg convert"),
+        (RECIPE, "x.safetensors", "scale writes a config alone"),
+        (RECIPE, "x.csv", "--format csv is for a search"),
+        (DESIGNS, "x.json", "--count and --pareto write into a folder"),
+        (DESIGNS, "x.yaml", "--count and --pareto write into a folder"),
+    ],
+)
+def test_a_file_whose_name_says_another_form_is_not_written(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], name: str, message: str
+) -> None:
+    done = run(*arguments, "-o", str(tmp_path / name))
+    assert done.code == 2
+    assert message in " ".join(done.err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_of_designs_and_a_result_are_written_by_name(run: Run, tmp_path: Path) -> None:
+    table, result = tmp_path / "x.csv", tmp_path / "x.json"
+    assert run(*DESIGNS, "-o", str(table)).code == 0
+    assert len(list(csv.DictReader(io.StringIO(table.read_text())))) == 2
+    assert run(*DESIGNS, "--format", "json", "-o", str(result)).code == 0
+    assert len(json.loads(result.read_text())["candidates"]) == 2

@@ -132,6 +132,52 @@ def test_what_is_no_part_of_it_is_refused(
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize("layers", ["0,1,2", "0,2,5", "1,2,6", "3", "4,5", "0,1,2,3,4,5,6"])
+@pytest.mark.parametrize("written", ["sel.yaml", "sel.json"])
+def test_layers_that_were_selected_are_the_ones_that_are_cut(
+    run: Run, tmp_path: Path, layers: str, written: str
+) -> None:
+    big = models.config(num_transformer_layers=7)
+    weights = models.tensors(big)
+    source, selected = models.save(tmp_path / "big", big, weights), tmp_path / written
+    flags = ("--from", str(source), "--select-layers", layers)
+    assert run("scale", *flags, "-o", str(selected)).code == 0
+    made = tmp_path / "made"
+    outcome = run("convert", str(source), str(made), "--slice", str(selected))
+    assert outcome.code == 0, outcome.err
+    cut: Any = mx.load(str(made / "model.safetensors"))
+    for index, layer in enumerate(layers.split(",")):
+        name = "transformer.layers.{}.attn_norm.weight"
+        assert mx.array_equal(cut[name.format(index)], weights[name.format(layer)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "layers", "reason"),
+    [
+        # Layers of one width: any of them could be meant.
+        ({"qkv_multipliers": [1.0], "ffn_multipliers": [1.0]}, "0,2", "several are as wide"),
+        # In another order, or twice: nothing that can be cut.
+        ({}, "2,0", "none are as wide"),
+        ({}, "1,1", "none are as wide"),
+    ],
+)
+def test_a_choice_that_the_sizes_do_not_tell_is_asked_for(
+    run: Run, tmp_path: Path, changes: dict[str, Any], layers: str, reason: str
+) -> None:
+    big = models.config(num_transformer_layers=4, **changes)
+    source, selected = models.save(tmp_path / "big", big, models.tensors(big)), tmp_path / "s.yaml"
+    flags = ("--from", str(source), "--select-layers", layers)
+    assert run("scale", *flags, "-o", str(selected)).code == 0
+    arguments = ("convert", str(source), str(tmp_path / "made"), "--slice", str(selected))
+    outcome = run(*arguments)
+    assert outcome.code == 1
+    assert f"In order, {reason} as its own" in outcome.err
+    assert "--slice-layers, such as 0,3" in outcome.err
+    assert not (tmp_path / "made").exists()
+    if sorted(set(layers.split(","))) == layers.split(","):
+        assert run(*arguments, "--slice-layers", layers).code == 0
+
+
 def test_it_is_called_with_weights_and_a_smaller_model(run: Run, tmp_path: Path) -> None:
     outcome = run("convert", "tiny", str(tmp_path / "made"), "--slice", "tiny")
     assert outcome.code == 1

@@ -39,6 +39,19 @@ def test_it_finds_what_the_command_line_finds(run: Run) -> None:
     assert json.loads(done.out)["config"] == wanted
 
 
+@pytest.mark.parametrize("base", [None, "tiny"])
+def test_it_carries_the_context_that_it_was_made_for(base: str | None) -> None:
+    source = None if base is None else elmcfg.load(base)
+    wanted: dict[str, Any] = {"target_params": "80%"} if base else {"max_params": "30M", **SHAPE}
+    config = elmcfg.design(context_length=8192, base=source, **wanted, tolerance=0.05)
+    assert config.max_context_length == 8192
+    assert config.rope_max_length >= 8192
+    config = elmcfg.design(context_length=100, base=source, **wanted, tolerance=0.05)
+    assert config.max_context_length == (source.max_context_length if source else 2048)
+    with pytest.raises(ValueError, match="max_context_length is 100"):
+        elmcfg.design(context_length=101, max_context_length=100, base=source, **wanted)
+
+
 def test_a_share_of_another_model() -> None:
     config = elmcfg.design(base=elmcfg.load("openelm-270m"), target_params="50%")
     assert elmcfg.cost(config).parameters.total == pytest.approx(271_527_168 / 2, rel=0.001)
@@ -47,6 +60,8 @@ def test_a_share_of_another_model() -> None:
 def test_what_cannot_be_is_proven_and_names_the_nearest() -> None:
     with pytest.raises(elmcfg.NothingFitsError, match=r"max_params 1,000,000: the nearest .* is "):
         elmcfg.design(max_params=1_000_000, **SHAPE)
+    with pytest.raises(elmcfg.NothingFitsError, match=r"tolerance 0\.1%: would have to be \d+%"):
+        elmcfg.design(target_params=10_000_000, **SHAPE)
 
 
 @pytest.mark.parametrize(

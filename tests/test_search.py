@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import elmcfg
@@ -20,7 +20,9 @@ from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Goal, Shape
 from elmcfg.search.engine import Design, Result, search
 from elmcfg.search.evaluate import Designs, sums
 from elmcfg.search.halves import expand, widths
-from elmcfg.search.infeasible import explain
+from elmcfg.search.infeasible import explain, least_tolerance
+from elmcfg.search.problem import Limit
+from elmcfg.search.problem import bounds as bounds_of
 from elmcfg.search.question import Question
 from elmcfg.search.reference import RELEASED
 from elmcfg.search.space import Space, load_space, make_space
@@ -202,6 +204,53 @@ def test_explanations_agree_with_looking_at_every_design(
         if relaxation.value is not None:
             missed = [_outside(bound, value(bound.quantity, d)) for d in kept]
             assert _outside(bound, relaxation.value) == pytest.approx(min(missed))
+
+
+@given(problems(), st.data())
+@settings(max_examples=150)
+def test_the_least_tolerance_agrees_with_looking_at_every_design(
+    problem: tuple[Space, list[Bound], Goal | None], data: st.DataObject
+) -> None:
+    space = problem[0]
+    designs = list(every_design(space))
+    names = data.draw(st.lists(st.sampled_from(sorted(QUANTITIES)), min_size=1, max_size=3))
+    limits = []
+    for name in names:
+        kind = data.draw(st.sampled_from(["target", "target", "max"]))
+        near = value(QUANTITIES[name], data.draw(st.sampled_from(designs)))
+        amount = near * data.draw(st.sampled_from([Fraction(1), Fraction(5, 4), Fraction(9, 10)]))
+        limits.append(Limit(kind, name, amount, False, name))
+    targets = [limit for limit in limits if limit.kind == "target"]
+    assume(targets)
+    bounds_at = partial(bounds_of, limits, of_source=None)
+    tolerance = Fraction(1, 1000)
+    try:
+        question = Question(space=space, bounds=bounds_at(tolerance), conditions=CONDITIONS)
+    except ValueError:  # two targets of one cost
+        assume(False)
+    assume(not search(question).feasible)
+    needed = [
+        max(abs(value(QUANTITIES[t.quantity], d) / t.value - 1) for t in targets)
+        for d in designs
+        if all(
+            limit.kind == "target" or value(QUANTITIES[limit.quantity], d) <= limit.value
+            for limit in limits
+        )
+    ]
+    got = least_tolerance(
+        tolerance,
+        bounds_at,
+        lambda bounds: bool(search(dataclasses.replace(question, bounds=bounds)).feasible),
+    )
+    if not needed or min(needed) > Fraction(99, 10):
+        assert got is None
+        return
+    assert got is not None
+    # Two digits, rounded up: one in the last place less is too little.
+    power = math.floor(math.log10(got) + 1e-9)
+    step = Fraction(10) ** (power - 1)
+    assert got % step == 0
+    assert got - step < min(needed) <= got
 
 
 def _outside(bound: Bound, got: Fraction) -> float:

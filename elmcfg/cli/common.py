@@ -5,18 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
+from elmcfg.costs import STORED, as_run
 from elmcfg.linter import check
 from elmcfg.render import frames
 from elmcfg.render.style import BREAK, Style, wants_colour
-from elmcfg.sources import SourceNotFoundError, read, shipped
+from elmcfg.sources import SourceNotFoundError, read, shipped, stored
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
+    from elmcfg.costs import Cost
     from elmcfg.diagnostics import Diagnostic
     from elmcfg.document import Document
 
@@ -117,6 +119,35 @@ def document_argument(source: str) -> tuple[Config, Document]:
     if document.assumed:
         note(assumptions(config, document))
     return config, document
+
+
+def dtype_options(function: Function) -> Function:
+    """``--weight-dtype`` and ``--cache-dtype``: what costs count weights and KV cache in."""
+    kinds = click.Choice(STORED)
+    cache = click.option(
+        "--cache-dtype", type=kinds, help="Count the KV cache in this.  [default: 2-byte dtype]"
+    )
+    weights = click.option(
+        "--weight-dtype",
+        type=kinds,
+        help="Count the weights in this; q8 and q4 are MLX's, in groups of 64.  "
+        "[default: as the checkpoint or the config has them]",
+    )
+    return weights(cache(function))
+
+
+def costs_arguments(sources: Sequence[str], **assumed: Any) -> tuple[list[Config], list[Cost]]:
+    """Return the configs that arguments name and their costs, as :func:`as_run` takes them."""
+    configs, spent = [], []
+    for source in sources:
+        config, document = document_argument(source)
+        try:
+            held = stored(source, document, config)
+            spent.append(as_run(config, stored=held, **assumed))
+        except ValueError as error:
+            fail(f"{source}: {error}", 2)
+        configs.append(config)
+    return configs, spent
 
 
 def assumptions(config: Config, document: Document) -> str:

@@ -51,7 +51,7 @@ from elmcfg.sources import weights_of
 @click.option(
     "--slice-layers",
     type=INDICES,
-    help="Layers to keep, such as 0,2,5.  [default: spread evenly]",
+    help="Layers to keep, such as 0,2,5.  [default: the only ones as wide as those of --slice]",
 )
 @click.option(
     "--slice-keep",

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import click
 
-from elmcfg.cli.common import complete_config, document_argument, format_option, out_style, say
+from elmcfg.cli.common import (
+    complete_config,
+    document_argument,
+    dtype_options,
+    fail,
+    format_option,
+    out_style,
+    say,
+)
 from elmcfg.differences import compare
 from elmcfg.render import beside, machine
+from elmcfg.sources import stored
 
 
 @click.command("diff")
@@ -19,8 +29,9 @@ from elmcfg.render import beside, machine
     type=click.IntRange(min=1),
     help="Tokens of context for the KV cache and the FLOPs.  [default: the longer of the two]",
 )
+@dtype_options
 @format_option("text", "json")
-def command(first: str, second: str, context_length: int | None, format_: str) -> None:
+def command(first: str, second: str, format_: str, **assumed: Any) -> None:
     """Show what two configs differ in, by layer and in cost.
 
     The models are compared, not the files: a recipe and the lists it makes are the same. Keys that
@@ -37,7 +48,11 @@ def command(first: str, second: str, context_length: int | None, format_: str) -
     """
     (a, read_a), (b, read_b) = document_argument(first), document_argument(second)
     unknown = {*read_a.assumed, *read_b.assumed}
-    found = compare(a, b, context_length=context_length, unknown=unknown)
+    held = stored(first, read_a, a), stored(second, read_b, b)
+    try:
+        found = compare(a, b, unknown=unknown, stored=held, **assumed)
+    except ValueError as error:
+        fail(str(error), 2)
     if format_ == "json":
         say(machine.text({"same": found.is_empty, **dataclasses.asdict(found)}))
     else:

@@ -22,7 +22,7 @@ from elmcfg.cli.common import (
 )
 from elmcfg.cli.scale_options import Command, model_options, recipe_options, search_options
 from elmcfg.config import Config
-from elmcfg.costs import cost
+from elmcfg.costs import as_run
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.document import write_atomically
 from elmcfg.formats import hub, variant
@@ -31,9 +31,14 @@ from elmcfg.profiles import PROFILES
 from elmcfg.render import beside, machine
 from elmcfg.render.frames import printable
 from elmcfg.render.style import BREAK, Style
-from elmcfg.scaling import rescaled, scale, select_layers
+from elmcfg.scaling import context_keys, rescaled, scale, select_layers
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
+# What a file of such a name holds, the first where no form is asked for.
+ENDINGS = {
+    ".yaml": ("yaml",), ".yml": ("yaml",), ".json": ("hub", "json"), ".csv": ("csv",),
+}  # fmt: skip
+_OF_WEIGHTS = (".gguf", ".safetensors", ".bin", ".pt", ".npz", ".py")
 _SCHEDULE = ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
 _SEARCH = ("space", "free", "minimize", "maximize", "pareto", "count", "like", "plot")
 # What a search alone looks at, and what by itself asks for none.
@@ -58,7 +63,10 @@ def _list_profiles(ctx: click.Context, param: click.Parameter, value: bool) -> N
 @recipe_options
 @model_options
 @search_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="Write to this file; *.json is a config.json, *.csv a table of designs, all else YAML.",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the output file if it is there.")
 @click.option(
     "--list-profiles", is_flag=True, is_eager=True, expose_value=False, callback=_list_profiles,
@@ -92,6 +100,7 @@ def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags
     Exit codes: 0 written, 1 nothing fits the budget, 2 called wrongly.
     """
     given = {key: value for key, value in flags.items() if value is not None}
+    format_ = _form(output, format_)
     if _is_search(given):
         from elmcfg.cli.scale_search import run  # numpy is for those who search
 
@@ -103,15 +112,35 @@ def command(output: Path | None, force: bool, format_: str, quiet: bool, **flags
     told(config, given, output, quiet)
 
 
+def _form(output: Path | None, format_: str) -> str:
+    """Return the form to write: that of the file's name, which an explicit one must agree with."""
+    ending = "" if output is None else output.suffix.lower()
+    if ending in _OF_WEIGHTS:
+        raise click.UsageError(
+            f"{output}: scale writes a config alone; name a .yaml or .json file, and make a "
+            f"{ending} file of that with elmcfg convert"
+        )
+    forms = ENDINGS.get(ending, (format_,))
+    explicit = click.get_current_context().get_parameter_source("format_")
+    if explicit is not ParameterSource.COMMANDLINE:
+        return forms[0]
+    if format_ not in forms:
+        raise click.UsageError(
+            f"{output}: --format {format_} is not what a {ending} file holds; leave --format out, "
+            "or name another file"
+        )
+    return format_
+
+
 def told(config: Config, given: dict[str, Any], output: Path | None, quiet: bool) -> None:
     """What was written, and bounds of its speed where a machine is named, on standard error."""
-    spent = cost(config, context_length=given.get("context_length"))
+    spent = as_run(config, context_length=given.get("context_length"))
     if output is not None and not quiet:
         note(f"wrote {output}: {spent.parameters.total:,} parameters")
     if "hardware" in given:
         bound = of_model(given["hardware"], config, spent)
         name = config.name or "this model"
-        say(beside.roofline(name, bound, Style(colour=False), width()), err=True)
+        say(beside.roofline(name, bound, spent, Style(colour=False), width()), err=True)
 
 
 def _is_search(given: dict[str, Any]) -> bool:
@@ -136,20 +165,23 @@ def _refuse_idle(given: dict[str, Any], format_: str) -> None:
 
 def config_keys(given: dict[str, Any]) -> dict[str, Any]:
     """The flags that are keys of a config, those of the schedule together under its key."""
-    keys = {k: v for k, v in given.items() if k in Config.model_fields and k not in _SCHEDULE}
+    others = (*_SCHEDULE, *_OF_A_SEARCH)
+    keys = {k: v for k, v in given.items() if k in Config.model_fields and k not in others}
     options = {k: None if given[k] == "none" else given[k] for k in _SCHEDULE if k in given}
     return keys | ({"schedule": options} if options else {})
 
 
 def _config(given: dict[str, Any]) -> Config:
-    keys, base = config_keys(given), given.get("base")
+    if "select_layers" in given and "base" not in given:
+        raise click.UsageError("--select-layers selects from a variant: give --from CONFIG")
+    base = config_argument(given["base"]) if "base" in given else None
+    keys = config_keys(given)
     try:
-        if "select_layers" in given:
-            if base is None:
-                raise click.UsageError("--select-layers selects from a variant: give --from CONFIG")
-            return select_layers(config_argument(base), given["select_layers"], keys)
+        keys |= context_keys(keys, base, given.get("context_length"))
+        if base is not None and "select_layers" in given:
+            return select_layers(base, given["select_layers"], keys)
         if base is not None:
-            return _from(base, keys, given.get("profile"))
+            return _from(given["base"], base, keys, given.get("profile"))
         missing = [
             flag
             for key, flag in (("num_transformer_layers", "--layers"), ("model_dim", "--model-dim"))
@@ -166,14 +198,13 @@ def _config(given: dict[str, Any]) -> Config:
         raise click.UsageError(str(error)) from None
 
 
-def _from(base: str, keys: dict[str, Any], profile: str | None) -> Config:
+def _from(source: str, config: Config, keys: dict[str, Any], profile: str | None) -> Config:
     from elmcfg.infer import infer
     from elmcfg.render.tables import inference
 
-    config = config_argument(base)
     found = infer(config)
     if not found.is_exact:
-        note(f"elmcfg: {base} follows no recipe exactly; the nearest is")
+        note(f"elmcfg: {source} follows no recipe exactly; the nearest is")
         say(inference(found), err=True)
     return rescaled(config, found, keys, profile)
 
@@ -192,16 +223,28 @@ def text(config: Config, format_: str, *remarks: str) -> str:
     """A config as a file: YAML says in comments how it was made."""
     if format_ == "hub":
         return hub.dump(config)
-    spent = cost(config)
+    spent = as_run(config)
     if format_ == "json":
         return machine.text(machine.scaled(config, spent)) + "\n"
     lines = [
         f"elmcfg {shlex.join(sys.argv[1:])}",
         f"elmcfg {__version__}: {spent.parameters.total:,} parameters, "
-        f"{spent.kv_cache_bytes_per_token:,} bytes of KV cache per token (2-byte dtype)",
+        f"{spent.kv_cache_bytes_per_token:,} bytes of KV cache per token ({spent.cache_dtype})",
         *remarks,
     ]
     return "".join(f"# {printable(line)}\n" for line in lines) + variant.dump(config)
+
+
+def unkept(config: Config, format_: str) -> str:
+    """Return a remark on what the design is counted in, where the form has no place for it."""
+    kept = {key: getattr(config, key) for key in ("weight_dtype", "cache_dtype")}
+    said = " and ".join(f"{key} {dtype}" for key, dtype in kept.items() if dtype is not None)
+    if format_ != "hub" or not said:
+        return ""
+    return (
+        f"elmcfg: a config.json has no place for {said}; a YAML file keeps them, and show and diff "
+        "take them as flags"
+    )
 
 
 def write(content: str, output: Path | None, force: bool) -> None:

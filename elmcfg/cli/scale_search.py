@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 import click
 
 from elmcfg.cli.common import config_argument, fail, note, say, usage_error
-from elmcfg.cli.scale import as_flags, config_keys, text, told, write
+from elmcfg.cli.scale import ENDINGS, as_flags, config_keys, text, told, unkept, write
 from elmcfg.cli.scale_options import Amount
-from elmcfg.costs import cost
+from elmcfg.costs import as_run
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.geometry import geometry
 from elmcfg.linter import load
@@ -139,6 +139,8 @@ def _write(
     quiet: bool,
 ) -> None:
     remark = drawn.remark(task.space.name, result, task.goal)
+    if not quiet and (loss := unkept(task.config(chosen[0]), format_)):
+        note(loss)
     if format_ == "json":
         write(_json(task, chosen, result), output, force)
     elif format_ == "csv":
@@ -161,7 +163,7 @@ def _write_many(
     remark: str,
 ) -> None:
     """Each design to a file of its own: none is written unless all can be."""
-    if folder.exists() and not folder.is_dir():
+    if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in ENDINGS):
         fail(f"{folder}: this is a file; --count and --pareto write into a folder", 2)
     ending = "json" if format_ == "hub" else "yaml"
     stem = task.keys.get("name") or "design"
@@ -192,7 +194,7 @@ def _json(task: Task, chosen: list[engine.Design], result: engine.Result) -> str
             "costs": drawn.numbers(problem.costs_of(design, task.conditions)),
             "difference": design.difference,
             "config": machine.config_values(config),
-            "cost": cost(config, context_length=task.conditions.context_length).values(),
+            "cost": as_run(config, context_length=task.conditions.context_length).values(),
         }
         for rank, (design, config) in enumerate(zip(chosen, configs, strict=True), start=1)
     ]
@@ -219,9 +221,14 @@ def _search_values(task: Task, result: engine.Result) -> dict[str, Any]:
 def _nothing_fits(task: Task, result: engine.Result, format_: str) -> NoReturn:
     """Say so as a proof, with the nearest design for each bound given up."""
     found = task.explain() if result.proven else ()
+    least = task.least_tolerance(found) if found and task.has_target else None
     if format_ == "json":
-        search = _search_values(task, result) | {"relaxations": drawn.relaxation_values(found)}
+        search = _search_values(task, result) | {
+            "relaxations": drawn.relaxation_values(found),
+            "tolerance": float(task.tolerance) if task.has_target else None,
+            "least_tolerance": None if least is None else float(least),
+        }
         say(machine.text({"config": None, "cost": None, "candidates": [], "search": search}))
     if not result.proven:
         fail("nothing was found within the time limit, which proves nothing; --time-limit", 1)
-    fail(drawn.proof(task.space, result, found), 1)
+    fail(drawn.proof(task, result, found, least), 1)

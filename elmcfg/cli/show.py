@@ -9,7 +9,8 @@ import click
 
 from elmcfg.cli.common import (
     complete_config,
-    document_argument,
+    costs_arguments,
+    dtype_options,
     fail,
     format_option,
     note,
@@ -19,7 +20,7 @@ from elmcfg.cli.common import (
 )
 from elmcfg.cli.parameters import HARDWARE
 from elmcfg.config import Config
-from elmcfg.costs import Cost, cost
+from elmcfg.costs import Cost
 from elmcfg.geometry import geometry
 from elmcfg.hardware import Machine, Roofline, of_model
 from elmcfg.infer import infer
@@ -41,6 +42,7 @@ def _list_hardware(ctx: click.Context, param: click.Parameter, value: bool) -> N
     type=click.IntRange(min=1),
     help="Tokens of context for the KV cache and the FLOPs.  [default: max_context_length]",
 )
+@dtype_options
 @click.option(
     "--hardware",
     type=HARDWARE,
@@ -62,6 +64,7 @@ def command(
     plot: Path | None,
     force: bool,
     format_: str,
+    **dtypes: str | None,
 ) -> None:
     """Show a config layer by layer, with its costs; without CONFIG, list the shipped variants.
 
@@ -84,8 +87,7 @@ def command(
     if not sources:
         say("\n".join(shipped()))
         return
-    configs = [document_argument(source)[0] for source in sources]
-    spent = [cost(config, context_length=context_length) for config in configs]
+    configs, spent = costs_arguments(sources, context_length=context_length, **dtypes)
     bounds = [of_model(hardware, *pair) for pair in zip(configs, spent, strict=True) if hardware]
     if plot is not None:
         _plot(sources, configs, plot, force)
@@ -104,8 +106,8 @@ def _text(
         shapes = [geometry(config) for config in configs]
         say(charts.side_by_side(sources, shapes, out_style(), width()))
         say("\n" + beside.costs_beside(sources, spent, out_style()))
-    for source, bound in zip(sources, bounds, strict=False):
-        say("\n" + beside.roofline(source, bound, out_style(), width()))
+    for source, bound, one in zip(sources, bounds, spent, strict=False):
+        say("\n" + beside.roofline(source, bound, one, out_style(), width()))
 
 
 def _one(source: str, config: Config, spent: Cost) -> None:
@@ -117,7 +119,7 @@ def _one(source: str, config: Config, spent: Cost) -> None:
         say("\n" + charts.side_by_side([config.name or source], [shape], style, columns))
     recipe = tables.inference(infer(config)) if shape.is_whole else tables.gaps(shape)
     say("\n" + style("recipe" if shape.is_whole else "layers", "bold") + "\n" + recipe)
-    say("\n" + tables.costs(spent, config.torch_dtype, style, columns))
+    say("\n" + tables.costs(spent, style, columns))
 
 
 def _json(configs: list[Config], spent: list[Cost], bounds: list[Roofline]) -> None:

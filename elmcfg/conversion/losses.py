@@ -13,11 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elmcfg.formats import checkpoint, corenet
+from elmcfg.geometry import usual_rope_length
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
 
-ABOUT = ("name", "description", "source", "architectures", "auto_map", "transformers_version")
+ABOUT = (
+    "name", "description", "source", "architectures", "auto_map", "transformers_version",
+    "weight_dtype", "cache_dtype",
+)  # fmt: skip
 """Keys that say nothing of shapes and numbers."""
 
 _UNTOLD = {"gguf": checkpoint.UNTOLD, "corenet": corenet.UNTOLD}
@@ -32,7 +36,7 @@ def lost(config: Config, form: str) -> tuple[str, ...]:
     """
     guessed = {key: field.default for key, field in type(config).model_fields.items()}
     if form == "gguf":
-        guessed["rope_max_length"] = checkpoint.usual_rope_length(config.max_context_length)
+        guessed["rope_max_length"] = usual_rope_length(config.max_context_length)
     return tuple(key for key in _UNTOLD.get(form, ()) if getattr(config, key) != guessed[key])
 
 

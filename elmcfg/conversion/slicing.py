@@ -8,7 +8,7 @@ residual stream and of a head stay, since norms and rotations see all of their c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,8 +35,8 @@ class Cut:
 
     Attributes:
         config: The smaller model.
-        layers: Layers of the bigger model, one for each of the smaller one's; None spreads them
-            evenly, with the first and the last.
+        layers: Layers of the bigger model, one for each of the smaller one's. None where the sizes
+            tell: all of them, or the only ones that are as wide.
         keep: One of :data:`KEEP`.
     """
 
@@ -66,11 +66,9 @@ def cut_weights(weights: Weights, big: Config, cut: Cut) -> Weights:
         ours, theirs = getattr(small, key), getattr(big, key)
         if ours != theirs:
             raise ConversionError(f"cannot cut: {key} is {theirs}, the smaller model's {ours}")
-    sources = _sources(big.num_transformer_layers, small.num_transformer_layers, cut.layers)
-    pairs = [
-        (geometry(big).layers[source], layer)
-        for source, layer in zip(sources, geometry(small).layers, strict=True)
-    ]
+    wholes, parts = geometry(big).layers, geometry(small).layers
+    sources = _sources(wholes, parts, cut.layers)
+    pairs = [(wholes[source], part) for source, part in zip(sources, parts, strict=True)]
     for whole, part in pairs:
         _fits(whole, part)
     shapes = geometry(small).tensor_shapes()
@@ -109,19 +107,60 @@ def _source_of(name: str, sources: tuple[int, ...]) -> str:
     return name if index is None else _named(sources[index], tensor)
 
 
-def _sources(big: int, small: int, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    """A layer of the bigger model for each of the smaller one's."""
-    if given is None:
-        if small > big:
-            raise ConversionError(f"cannot cut: {small:,} layers out of {big:,}")
-        return tuple(round(i * (big - 1) / max(1, small - 1)) for i in range(small))
-    if len(given) != small:
-        raise ConversionError(f"cannot cut: {len(given)} layers named, but the model has {small}")
-    if any(not 0 <= layer < big for layer in given) or list(given) != sorted(set(given)):
+def _sources(
+    wholes: Sequence[LayerShape], parts: Sequence[LayerShape], chosen: tuple[int, ...] | None
+) -> tuple[int, ...]:
+    """Return a layer of the bigger model for each of the smaller one's."""
+    big, small = len(wholes), len(parts)
+    if chosen is None:
+        return _only_choice(wholes, parts)
+    if len(chosen) != small:
+        raise ConversionError(f"cannot cut: {len(chosen)} layers named, but the model has {small}")
+    if any(not 0 <= layer < big for layer in chosen) or list(chosen) != sorted(set(chosen)):
         raise ConversionError(
-            f"cannot cut: layers must rise from 0 to {big - 1} at most, not {list(given)}"
+            f"cannot cut: layers must rise from 0 to {big - 1} at most, not {list(chosen)}"
         )
-    return given
+    return chosen
+
+
+def _only_choice(wholes: Sequence[LayerShape], parts: Sequence[LayerShape]) -> tuple[int, ...]:
+    """Return the layers that the sizes leave no doubt about.
+
+    Raises:
+        ConversionError: If there are several ways to choose them, or none.
+    """
+    big, small = len(wholes), len(parts)
+    if small > big:
+        raise ConversionError(f"cannot cut: {small:,} layers out of {big:,}")
+    if small == big:
+        return tuple(range(big))
+    first = _first_match([*map(_widths, wholes)], [*map(_widths, parts)])
+    last = _first_match([*map(_widths, wholes)][::-1], [*map(_widths, parts)][::-1])
+    if first is not None and last is not None and first == tuple(big - 1 - i for i in last[::-1]):
+        return first
+    why = "none are as wide as its own" if first is None else "several are as wide as its own"
+    spread = ",".join(str(round(i * (big - 1) / max(1, small - 1))) for i in range(small))
+    raise ConversionError(
+        f"cannot cut: which {small:,} of the {big:,} layers? In order, {why}; name them with "
+        f"--slice-layers, such as {spread}"
+    )
+
+
+def _widths(layer: LayerShape) -> tuple[int, ...]:
+    return layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
+
+
+def _first_match(
+    wholes: list[tuple[int, ...]], parts: list[tuple[int, ...]]
+) -> tuple[int, ...] | None:
+    """Return the earliest indices, in rising order, where the parts stand among the wholes."""
+    found: list[int] = []
+    for part in parts:
+        try:
+            found.append(wholes.index(part, found[-1] + 1 if found else 0))
+        except ValueError:
+            return None
+    return tuple(found)
 
 
 def _fits(whole: LayerShape, part: LayerShape) -> None:

@@ -11,14 +11,18 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elmcfg.formats import gguf, mlx_quantized, safetensors
-from elmcfg.formats.safetensors import DTYPES, CheckpointError
-from elmcfg.geometry import ffn_dim, shortest_multiplier
+from elmcfg.formats.safetensors import DTYPES, CheckpointError, Entry
+from elmcfg.geometry import ffn_dim, shortest_multiplier, usual_rope_length
+from elmcfg.storage import Packing, Storage, label
+
+if TYPE_CHECKING:
+    from elmcfg.geometry import Geometry
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -70,6 +74,53 @@ def read(path: Path) -> Reading:
     # Packed words and other integers are no values of a dtype.
     dtypes = [entry.dtype for entry in entries.values() if entry.dtype in DTYPES]
     return _reading(values, (*_IN_METADATA, *assumed), dtypes)
+
+
+def storage(path: Path, shape: Geometry) -> Storage | None:
+    """Return how the tensors of a checkpoint are stored, from its headers alone.
+
+    Args:
+        path: As :func:`read` takes it, or a folder of several files.
+        shape: Of the model.
+
+    Returns:
+        None where the tensors are not this model's, or in a type that is not known.
+
+    Raises:
+        CheckpointError: If it cannot be read.
+    """
+    expected = shape.tensor_shapes()
+    if path.suffix.lower() == ".gguf":
+        parts = gguf.entries(gguf.read_header(path))
+    else:
+        entries = safetensors.read_headers(path)
+        parts = {name: mlx_quantized.parts(name, entries) for name in expected}
+        if sum(map(len, parts.values())) < len(entries):
+            return None
+    packings: dict[str, Packing] = {}
+    for name, dimensions in expected.items():
+        stored = parts.get(name, ())
+        packing = mlx_quantized.packing(stored, dimensions)
+        if packing is not None:
+            packings[name.removesuffix(".weight")] = packing
+        elif not _is_plain(stored, dimensions):
+            return None
+    norm = parts["transformer.norm.weight"][0]
+    matrices = Counter(parts[f"{name}.weight"][0].dtype for name in shape.matrices())
+    usual = norm.dtype if packings else matrices.most_common(1)[0][0]
+    return Storage(
+        label(packings, shape, DTYPES.get(usual, usual)),
+        norm.nbytes // shape.model_dim,
+        packings,
+        {name: sum(entry.nbytes for entry in one) for name, one in parts.items()},
+    )
+
+
+def _is_plain(stored: Sequence[Entry], shape: tuple[int, ...]) -> bool:
+    """Return whether a parameter is stored whole, in a type whose size is known."""
+    if not stored or not all(entry.shape and entry.nbytes for entry in stored):
+        return False
+    return (sum(entry.shape[0] for entry in stored), *stored[0].shape[1:]) == shape
 
 
 def _reading(values: dict[str, Any], assumed: tuple[str, ...], dtypes: list[str]) -> Reading:
@@ -207,11 +258,6 @@ def _of_gguf(path: Path) -> Reading:
     untold = (key for key in _IN_METADATA if key not in values)
     dtypes = [entry.dtype for entry in header.tensors.values() if len(entry.shape) == 2]
     return _reading(values, (*untold, *assumed), dtypes)
-
-
-def usual_rope_length(context: int) -> int:
-    """``rope_max_length`` where nothing tells it: twice the context, as in the released models."""
-    return 2 * context
 
 
 def _short(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from elmcfg.config import Config, resolve
 from elmcfg.formats import variant
 
-_OWN_KEYS = {"name", "description", "source", "schedule"}
+_OWN_KEYS = {"name", "description", "source", "schedule", "weight_dtype", "cache_dtype"}
 
 OWN_CODE = {
     "AutoConfig": "configuration_openelm.OpenELMConfig",

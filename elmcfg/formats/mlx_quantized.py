@@ -8,10 +8,12 @@ matrix that reads the model's width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from elmcfg.formats.safetensors import Entry
+from elmcfg.storage import Packing
 
 _READS_WIDTH = ("qkv_proj", "proj_1", "token_embeddings", "lm_head")
 
@@ -52,7 +54,7 @@ def packed(entries: Mapping[str, Entry], model_dim: int | None = None) -> dict[s
         if width and count and base.endswith(_READS_WIDTH)
     }
     # A model has one size of group; where single matrices have others, these tell their own.
-    usual = next(iter(groups.values()), 0)
+    usual = Counter(groups.values()).most_common(1)[0][0] if groups else 0
     found = {}
     for base, ((rows, words_per_row), count) in pairs.items():
         group = groups.get(base, usual)
@@ -71,6 +73,34 @@ def shapes(
         for name, entry in entries.items()
         if _matrix(name) == name or _matrix(name) not in entries
     }
+
+
+def parts(name: str, entries: Mapping[str, Entry]) -> tuple[Entry, ...]:
+    """Return the tensors that a parameter is stored in: itself, and any scales and biases."""
+    base = name.removesuffix("weight")
+    stored = (name, f"{base}scales", f"{base}biases")
+    return tuple(entries[each] for each in stored if each in entries)
+
+
+def packing(stored: Sequence[Entry], shape: tuple[int, ...]) -> Packing | None:
+    """Return how a parameter of a known shape is quantized; None where it is not, or not soundly.
+
+    Args:
+        stored: What :func:`parts` gives for it.
+        shape: Of the parameter.
+    """
+    if len(stored) < 2 or len(shape) != 2:
+        return None
+    words, scales = stored[0].shape, stored[1].shape
+    rows, columns = shape
+    if len(words) != 2 or len(scales) != 2 or not words[0] == scales[0] == rows or not scales[1]:
+        return None
+    group_size, bits = columns // scales[1], words[1] * 32 // columns
+    if group_size * scales[1] != columns or bits * columns != words[1] * 32:
+        return None
+    # Without biases a scale is a byte; MLX has 16 columns to a group in one such mode alone.
+    byte_scaled = "nvfp4" if group_size == 16 else f"mxfp{bits}"
+    return Packing(group_size, bits, "affine" if len(stored) > 2 else byte_scaled)
 
 
 def _matrix(name: str) -> str:

@@ -26,6 +26,7 @@ def costs_beside(names: Sequence[str], spent: Sequence[Cost], style: Style) -> s
         ("  attention", *(f"{c.parameters.attention:,}" for c in spent)),
         ("  ffn", *(f"{c.parameters.ffn:,}" for c in spent)),
         ("weights", *(binary(c.weight_bytes) for c in spent)),
+        ("  in", *(c.weight_dtype.partition(",")[0] for c in spent)),
         ("KV cache, B/token", *(f"{c.kv_cache_bytes_per_token:,}" for c in spent)),
         ("context", *(f"{c.flops_per_token.context_length:,}" for c in spent)),
         ("FLOPs/token, prefill", *(amount(c.flops_per_token.prefill) for c in spent)),
@@ -91,21 +92,23 @@ def machines() -> str:
     )
 
 
-def roofline(name: str, bound: Roofline, style: Style, width: int) -> str:
-    """Bounds of time on a machine, and that they are bounds."""
+def roofline(name: str, bound: Roofline, spent: Cost, style: Style, width: int) -> str:
+    """Bounds of time on a machine, for which dtypes, and that they are bounds."""
     m = bound.machine
+    dtypes = f"weights {spent.weight_dtype.partition(',')[0]}, KV cache {spent.cache_dtype}"
     lines = [
         style(
             f"{printable(name)} on {m.name} ({amount(m.bandwidth, 'B/s')}, {amount(m.flops, 'FLOP/s')})",
             "bold",
         ),
+        f"  {dtypes}",
         f"  prefill of the context  at least {bound.prefill_seconds * 1e3:,.3g} ms "
         f"({bound.prefill_bound}-bound)",
         f"  decode of one token     at least {bound.decode_seconds * 1e3:,.3g} ms "
         f"({bound.decode_bound}-bound), so at most {1 / bound.decode_seconds:,.0f} tokens/s",
     ]
     note = (
-        "A roofline: no program on this machine is faster; real ones are slower, with small models "
-        "many times."
+        "A roofline: with these dtypes no program on this machine is faster; real ones are slower, "
+        "with small models many times."
     )
     return "\n".join([*lines, *(style(line, "dim") for line in wrap(note, width))])

@@ -12,14 +12,14 @@ from elmcfg.render.tables import amount, columns
 from elmcfg.search.budgets import QUANTITIES, Conditions
 from elmcfg.search.problem import costs_of, written
 from elmcfg.search.space import SpaceSchedule
-from elmcfg.units import binary
+from elmcfg.units import binary, percent
 
 if TYPE_CHECKING:
     from elmcfg.search.budgets import Goal
     from elmcfg.search.engine import Design, Result
     from elmcfg.search.infeasible import Relaxation
     from elmcfg.search.pareto import Front
-    from elmcfg.search.space import Space
+    from elmcfg.search.task import Task
 
 
 def value(number: Fraction, unit: str) -> str:
@@ -164,8 +164,11 @@ def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
     ]
 
 
-def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> list[str]:
-    """That nothing fits, in lines: which bound is in the way, and the nearest design without each."""
+def proof(
+    task: Task, result: Result, found: Sequence[Relaxation], least_tolerance: Fraction | None
+) -> list[str]:
+    """List that nothing fits, which bound is in the way, and the nearest design without each."""
+    space = task.space
     named = f"of the space {space.name or 'given by flags'} fits"
     lines = [
         f"no free list {named}: proven"
@@ -179,7 +182,8 @@ def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> list[str
         reach = f"the space has {value(r.least, unit)} to {value(r.most, unit)}"
         if unit not in ("bytes", "parameters") and not unit.startswith("FLOPs"):
             reach += f" {unit}"
-        verdict = "no design meets it, even alone" if r.impossible else "can be met alone"
+        meets = "meets it" if r.bound.target is None else f"is within {percent(task.tolerance)}"
+        verdict = f"no design {meets}, even alone" if r.impossible else "can be met alone"
         lines.append(f"  {r.bound.flag}: {verdict} ({reach})")
         if r.nearest is None or r.value is None:
             lines.append("    giving it up does not help: the other bounds contradict each other")
@@ -189,13 +193,24 @@ def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> list[str
             f"    nearest that keeps to all others: {value(r.value, unit)}{exact}, with",
             f"    {flags(r.nearest, space.schedule)}",
         ]
-    helpful = [r for r in found if r.nearest is not None]
+    helpful = [r.bound.flag.split()[0] for r in found if r.nearest is not None]
+    if found and task.has_target:
+        lines.append(_tolerance(task.tolerance, least_tolerance))
+        helpful += ["--tolerance"] if least_tolerance is not None else []
     if helpful:
-        names = " or ".join(r.bound.flag.split()[0] for r in helpful)
+        names = " or ".join(helpful)
         lines.append(
             f"  binding: {names}; relax one as far as its nearest design, or widen --space"
         )
     return lines
+
+
+def _tolerance(now: Fraction, least: Fraction | None) -> str:
+    """What the tolerance of the targets would have to be."""
+    line = f"  --tolerance {percent(now)} of the target: "
+    if least is None:
+        return line + "a greater one does not help"
+    return line + f"would have to be {percent(least)}, all else as it is"
 
 
 def _exact(number: Fraction) -> str:

@@ -135,7 +135,7 @@ def title(config: Config, shape: Geometry, name: str, width: int) -> str:
     return "\n".join(fill(printable(" ".join(line.split())), width) for line in lines)
 
 
-def costs(cost: Cost, dtype: str, style: Style, width: int) -> str:
+def costs(cost: Cost, style: Style, width: int) -> str:
     """The totals, each with its unit and convention beside it."""
     p, f = cost.parameters, cost.flops_per_token
     total = p.total
@@ -145,11 +145,11 @@ def costs(cost: Cost, dtype: str, style: Style, width: int) -> str:
         ("  attention", f"{p.attention:,}", f"{p.attention / total:.1%}"),
         ("  ffn", f"{p.ffn:,}", f"{p.ffn / total:.1%}"),
         ("  norm", f"{p.norm:,}", f"{p.norm / total:.2%}"),
-        ("weights", binary(cost.weight_bytes), dtype),
+        ("weights", binary(cost.weight_bytes), cost.weight_dtype),
         (
             "KV cache",
             f"{cost.kv_cache_bytes_per_token:,} B/token",
-            f"2-byte dtype; {binary(cost.kv_cache_bytes_per_token * f.context_length)} "
+            f"{cost.cache_dtype}; {binary(cost.kv_cache_bytes_per_token * f.context_length)} "
             f"at {f.context_length:,} tokens",
         ),
         ("FLOPs, prefill", amount(f.prefill, "FLOPs") + "/token", "mean of a causal pass"),

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
+from elmcfg.storage import DTYPE_BYTES, PACKINGS
+
 WEIGHT_BYTES = {
-    "float32": Fraction(4),
-    "bfloat16": Fraction(2),
-    "float16": Fraction(2),
-    "q8": Fraction(17, 16),
-    "q4": Fraction(9, 16),
+    **{name: Fraction(width) for name, width in DTYPE_BYTES.items()},
+    **{name: Fraction(packing.nbytes(1, 64, 2), 64) for name, packing in PACKINGS.items()},
 }
 """Bytes per number. ``q8`` and ``q4`` are MLX's affine quantization: 8 or 4 bits, and for each
 group of 64 a 16-bit scale and a 16-bit bias."""
@@ -277,12 +276,14 @@ class Bound:
         least: In the quantity's unit.
         most: In the quantity's unit.
         flag: How the user said it, for messages.
+        target: The value in the middle of the bound, which the tolerance surrounds, if any.
     """
 
     quantity: Quantity
     least: Fraction | None = None
     most: Fraction | None = None
     flag: str = ""
+    target: Fraction | None = None
 
     def holds(self, value: Fraction) -> bool:
         """Whether a value keeps to it."""

@@ -9,12 +9,17 @@ contradict each other.
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from elmcfg.search.budgets import Bound, Conditions, Goal
 from elmcfg.search.engine import Best, Design, Table, gap, rows_and_columns, tables
 from elmcfg.search.question import Question
+
+# Two digits each, from 1e-9 to 990 %.
+_SHARES = [Fraction(n, 10**power) for power in range(10, 0, -1) for n in range(10, 100)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,34 @@ def explain(question: Question) -> tuple[Relaxation, ...]:
         for bound, reached, best, single in zip(bounds, ranges, without, alone, strict=True)
         if reached is not None
     )
+
+
+def least_tolerance(
+    tolerance: Fraction,
+    bounds_at: Callable[[Fraction], tuple[Bound, ...]],
+    fits: Callable[[tuple[Bound, ...]], bool],
+    designs: Sequence[Mapping[str, Fraction]] = (),
+) -> Fraction | None:
+    """Return the least tolerance of the targets with which a design fits.
+
+    Args:
+        tolerance: One with which none does.
+        bounds_at: The bounds that a tolerance makes.
+        fits: Whether a design keeps to such bounds.
+        designs: Costs of designs that are known, by quantity.
+
+    Returns:
+        A share of two digits, rounded up; None where no tolerance up to 1,000 % helps.
+    """
+    shares = [share for share in _SHARES if share > tolerance]
+
+    def enough(share: Fraction) -> bool:
+        bounds = bounds_at(share)
+        known = any(all(b.holds(costs[b.quantity.name]) for b in bounds) for costs in designs)
+        return known or fits(bounds)
+
+    first = bisect.bisect_left(shares, True, key=enough)
+    return shares[first] if first < len(shares) else None
 
 
 def _widened(

@@ -12,9 +12,10 @@ from elmcfg.geometry import Geometry
 from elmcfg.infer import Inference
 from elmcfg.scaling import checked
 from elmcfg.schedule import is_control_points, multipliers
-from elmcfg.search.budgets import QUANTITIES, Bound, Conditions, Shape
+from elmcfg.search.budgets import QUANTITIES, WEIGHT_BYTES, Bound, Conditions, Shape
 from elmcfg.search.engine import Design
-from elmcfg.search.space import Space, SpaceSchedule, make_space
+from elmcfg.search.space import MAX_DEPTH, Space, SpaceSchedule, make_space
+from elmcfg.storage import DTYPE_BYTES
 
 _PERCENT = range(80, 121, 5)
 # With three points or more, steps of 5 % already make tens of thousands of schedules.
@@ -71,7 +72,8 @@ def bounds(
         lows = [x for x in (known.least, least) if x is not None]
         highs = [x for x in (known.most, most) if x is not None]
         flag = f"{known.flag} {limit.flag}".strip()
-        bound = Bound(quantity, max(lows, default=None), min(highs, default=None), flag)
+        target = value if limit.kind == "target" else known.target
+        bound = Bound(quantity, max(lows, default=None), min(highs, default=None), flag, target)
         if bound.least is not None and bound.most is not None and bound.least > bound.most:
             raise ValueError(f"{flag} contradict each other: no number is both")
         found[quantity.name] = bound
@@ -96,9 +98,31 @@ def conditions(keys: Mapping[str, Any], **more: Any) -> Conditions:
         if keys.get(key) is not None
     }
     given = {key: value for key, value in more.items() if value is not None}
+    kept = {key: keys[key] for key in ("weight_dtype", "cache_dtype") if keys.get(key)}
+    given = kept | given
     given.setdefault("weight_dtype", keys.get("torch_dtype") or "bfloat16")
     given.setdefault("context_length", keys.get("max_context_length") or 2048)
     return Conditions(**of_model, **given)
+
+
+def dtype_keys(keys: Mapping[str, Any], assumed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys with which a design keeps the dtypes that it is searched with.
+
+    A dtype that a checkpoint can have is that of the design's own, where the user sets no other.
+
+    Args:
+        keys: Keys of a config that the user sets.
+        assumed: Fields of :class:`Conditions` that the user sets.
+    """
+    names = tuple(WEIGHT_BYTES)  # of anything else the conditions say what is wrong
+    pairs = ((key, assumed.get(key)) for key in ("weight_dtype", "cache_dtype"))
+    kept: dict[str, Any] = {key: dtype for key, dtype in pairs if dtype in names}
+    dtype = kept.get("weight_dtype")
+    if dtype in DTYPE_BYTES and keys.get("torch_dtype") in (None, dtype):
+        kept |= {"torch_dtype": dtype, "weight_dtype": None}
+    if kept.get("cache_dtype") == "bfloat16":
+        kept["cache_dtype"] = None
+    return kept
 
 
 def measured(shape: Geometry, divisor: int, assumed: Conditions) -> dict[str, Fraction]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from elmcfg.config import Config, resolve
 from elmcfg.geometry import geometry
 from elmcfg.infer import infer
 from elmcfg.profiles import profile as named_profile
-from elmcfg.scaling import recipe
+from elmcfg.scaling import context_keys, recipe
 from elmcfg.schedule import RELEASED_DECIMALS
 from elmcfg.search import problem
 from elmcfg.search.budgets import QUANTITIES, Goal, quantity
@@ -22,6 +22,7 @@ from elmcfg.search.reference import RELEASED, Reference, reference
 from elmcfg.search.space import Space, load_space
 
 if TYPE_CHECKING:
+    from elmcfg.search.budgets import Bound
     from elmcfg.search.engine import Design, Result
     from elmcfg.search.infeasible import Relaxation
 
@@ -43,11 +44,15 @@ class Task(Question):
     Attributes:
         goal: What is best; None for being like the reference.
         keys: Keys of the configs that no design sets.
+        tolerance: A target holds within this share of it.
+        bounds_at: The bounds that another tolerance would make.
         time_limit: Of a search of free lists, in seconds of the solver's work; None for its own.
     """
 
     goal: Goal | None
     keys: Mapping[str, Any]
+    tolerance: Fraction
+    bounds_at: Callable[[Fraction], tuple[Bound, ...]]
     time_limit: float | None = None
 
     def search(self, candidates: int = 1) -> Result:
@@ -65,6 +70,27 @@ class Task(Question):
         if self.space.free is None:
             return infeasible.explain(self)
         return free.explain(self, **self._limited)
+
+    @property
+    def has_target(self) -> bool:
+        """Whether a tolerance says anything."""
+        return any(bound.target is not None for bound in self.bounds)
+
+    def least_tolerance(self, relaxations: Sequence[Relaxation]) -> Fraction | None:
+        """Return the least tolerance with which something fits, if one can help.
+
+        Of free lists only the designs that :meth:`explain` found are looked at.
+        """
+        from elmcfg.search import engine, infeasible
+
+        def fits(bounds: tuple[Bound, ...]) -> bool:
+            return self.space.free is None and bool(
+                engine.search(replace(self, bounds=bounds)).designs
+            )
+
+        near = [r.nearest for r in relaxations if r.nearest is not None]
+        costs = [problem.costs_of(design, self.conditions) for design in near]
+        return infeasible.least_tolerance(self.tolerance, self.bounds_at, fits, costs)
 
     @property
     def _limited(self) -> dict[str, Any]:
@@ -126,6 +152,8 @@ def task(
     model = dict(keys or {})
     axes = {key: model.pop(key) for key in AXES if key in model}
     schedule = dict(model.pop("schedule", None) or {})
+    model |= problem.dtype_keys(model, assumed)
+    model |= context_keys(model, base, assumed.get("context_length"))
     problem.check_keys(model)
     if free is not None and profile is not None:
         raise ValueError("a profile is a schedule, and free lists follow none: give one of the two")
@@ -159,9 +187,12 @@ def task(
     if like is not None:
         alike = reference(geometry(like), like.name or "the given model")
     conditions = problem.conditions(model, **assumed)
+    bounds_at = partial(problem.bounds, limits, of_source=of_base)
     return Task(
         space=problem.narrowed(searched, axes, schedule, free),
-        bounds=problem.bounds(limits, tolerance, of_base),
+        bounds=bounds_at(tolerance),
+        tolerance=tolerance,
+        bounds_at=bounds_at,
         conditions=conditions,
         reference=alike,
         rule=partial(problem.is_allowed, assumed=conditions, multiple_of=multiple_of),
@@ -304,11 +335,17 @@ def _nothing(task: Task, result: Result) -> NothingFitsError:
         return NothingFitsError("nothing found within the time limit, which proves nothing")
     count = "" if result.examined is None else f" {result.examined:,}"
     lines = [f"none of the{count} designs of the space fits"]
-    for relaxation in task.explain():
+    relaxations = task.explain()
+    for relaxation in relaxations:
         near, flag = relaxation.value, relaxation.bound.flag
         lines.append(
             f"{flag}: the nearest that keeps to all others is {float(near):,.0f}"
             if near is not None
             else f"{flag}: giving it up does not help"
+        )
+    least = task.least_tolerance(relaxations) if relaxations and task.has_target else None
+    if least is not None:
+        lines.append(
+            f"tolerance {units.percent(task.tolerance)}: would have to be {units.percent(least)}"
         )
     return NothingFitsError("; ".join(lines))
