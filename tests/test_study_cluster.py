@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import Run
+from dask_processes import Processes, waited
 from test_study import PLAN
 
 pytest.importorskip("distributed")
@@ -27,90 +27,20 @@ PAGE = Path(__file__).parent.parent / "docs/how-to/cluster.md"
 PROFILES = ("uniform", "vanilla", "reverse", "framed", "bowtie", "crown", "tapered", "step")
 
 
-class Processes:
-    """dask's processes of one test."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._all: list[subprocess.Popen[bytes]] = []
-
-    def run(self, log: Path, *command: str, **environment: str) -> subprocess.Popen[bytes]:
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                command,
-                stdout=stream,
-                stderr=stream,
-                cwd=self._folder,
-                env=os.environ | environment,
-                start_new_session=True,
-            )
-        self._all.append(process)
-        return process
-
-    def start(
-        self, kind: str, *arguments: str, inside: Sequence[str], **environment: str
-    ) -> tuple[subprocess.Popen[bytes], Path]:
-        log = self._folder / f"{kind}-{len(self._all)}.log"
-        command = (*inside, sys.executable, "-m", "dask", kind, *arguments)
-        return self.run(log, *command, **environment), log
-
-    def scheduler(
-        self, port: str = "0", host: str = "127.0.0.1", inside: Sequence[str] = ()
-    ) -> tuple[subprocess.Popen[bytes], str]:
-        process, log = self.start(
-            "scheduler", "--host", host, "--port", port, "--no-dashboard", inside=inside,
-            DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="12s",
-            DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="2",
-        )  # fmt: skip
-        return process, waited(log, r"Scheduler at:\s+(tcp://\S+)")
-
-    def worker(
-        self, address: str, threads: int = 1, host: str = "127.0.0.1",
-        inside: Sequence[str] = (), **environment: str,
-    ) -> subprocess.Popen[bytes]:  # fmt: skip
-        process, log = self.start(
-            "worker", address, "--host", host, "--nthreads", str(threads), "--no-nanny",
-            "--no-dashboard", "--memory-limit", "0", inside=inside, **environment,
-        )  # fmt: skip
-        waited(log, r"(Registered to)")
-        return process
-
-    def end(self) -> None:
-        for process in self._all:
-            # What it has started may outlive it.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def waited(log: Path, pattern: str) -> str:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        found = re.search(pattern, log.read_text())
-        if found:
-            return found[1]
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
-
-
 @pytest.fixture
 def dask(tmp_path: Path) -> Iterator[Processes]:
-    processes = Processes(tmp_path)
-    yield processes
-    processes.end()
+    with Processes(tmp_path) as processes:
+        yield processes
 
 
-def study(tmp_path: Path, address: str, inside: Sequence[str] = ()) -> subprocess.Popen[str]:
+def study(
+    dask: Processes, tmp_path: Path, address: str, inside: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     entries = "".join(f"  - profile: {name}\n" for name in PROFILES)
     text = PLAN.replace("  - profile: uniform\n  - profile: vanilla\n  - tiny\n", entries)
     (tmp_path / "plan.yaml").write_text(text)
-    return subprocess.Popen(
-        [
-            *inside, sys.executable, "-m", "elmcfg", "study", str(tmp_path / "plan.yaml"),
-            "-o", str(tmp_path / "out"), "--scheduler", address,
-        ],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    flags = ("-o", str(tmp_path / "out"), "--scheduler", address)
+    return dask.elmcfg("study", str(tmp_path / "plan.yaml"), *flags, inside=inside)
 
 
 def proofs(tmp_path: Path) -> list[dict[str, Any]]:
@@ -137,7 +67,7 @@ def every_job_is_recorded_once(process: subprocess.Popen[str], tmp_path: Path) -
 def test_a_worker_that_dies_costs_nothing(dask: Processes, tmp_path: Path) -> None:
     _, address = dask.scheduler()
     doomed, _ = dask.worker(address, threads=4), dask.worker(address)
-    process = study(tmp_path, address)
+    process = study(dask, tmp_path, address)
     wait_for_a_proof(tmp_path)
     os.killpg(doomed.pid, signal.SIGKILL)
     every_job_is_recorded_once(process, tmp_path)
@@ -148,7 +78,7 @@ def test_a_scheduler_that_is_killed_and_started_again_costs_nothing(
 ) -> None:
     scheduler, address = dask.scheduler()
     workers = [dask.worker(address), dask.worker(address)]
-    process = study(tmp_path, address)
+    process = study(dask, tmp_path, address)
     wait_for_a_proof(tmp_path)
     os.killpg(scheduler.pid, signal.SIGKILL)
     scheduler.wait()
@@ -198,7 +128,7 @@ def test_a_machine_that_is_unplugged_costs_nothing(
     _, address = dask.scheduler(host=f"{HOST}.1", inside=here)
     dask.worker(address, host=f"{HOST}.2", inside=first)
     dask.worker(address, host=f"{HOST}.3", inside=second)
-    process = study(tmp_path, address, inside=here)
+    process = study(dask, tmp_path, address, inside=here)
     wait_for_a_proof(tmp_path)
     ip("-n", machines[0], "link", "set", "port2", "down")
     every_job_is_recorded_once(process, tmp_path)
@@ -232,7 +162,7 @@ def test_a_job_that_workers_die_of_is_tried_again_and_recorded_once(
     _, address = dask.scheduler()
     for _ in range(4):
         dask.worker(address, PYTHONPATH=path)
-    process = study(tmp_path, address)
+    process = study(dask, tmp_path, address)
     out, err = process.communicate(timeout=120)
     assert deaths.read_text() == "x" * min(times, 3)
     assert process.returncode == (0 if status == "done" else 1), err
@@ -264,7 +194,7 @@ def test_the_commands_for_two_machines_do_what_the_page_says(
         _, log = dask.start("worker", *arguments, inside=inside)
         waited(log, r"(Registered to)")
     assert command[:3] == ["elmcfg", "study", "plan.yaml"]
-    process = study(tmp_path, command[-1], inside=first)
+    process = study(dask, tmp_path, command[-1], inside=first)
     every_job_is_recorded_once(process, tmp_path)
 
 
@@ -297,7 +227,7 @@ def test_the_program_for_slurm_makes_workers(dask: Processes, tmp_path: Path) ->
     assert "#SBATCH --gres=gpu:1\n" in script
     assert "#SBATCH -t 04:00:00\n" in script
     assert "--nthreads 1 " in script
-    every_job_is_recorded_once(study(tmp_path, address), tmp_path)
+    every_job_is_recorded_once(study(dask, tmp_path, address), tmp_path)
 
 
 def test_a_worker_of_another_version_that_joins_later_ends_the_study(
@@ -305,7 +235,7 @@ def test_a_worker_of_another_version_that_joins_later_ends_the_study(
 ) -> None:
     _, address = dask.scheduler()
     first = dask.worker(address)
-    process = study(tmp_path, address)
+    process = study(dask, tmp_path, address)
     wait_for_a_proof(tmp_path)
     os.killpg(first.pid, signal.SIGKILL)
     (tmp_path / "other").mkdir()
