@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 from conftest import Run
-from dask_processes import Processes, waited
+from dask_processes import Processes, end, waited
 from test_study import PLAN
 
 pytest.importorskip("distributed")
 
-from elmcfg.study import cluster
+from elmcfg.study import cluster, connection
 
 PAGE = Path(__file__).parent.parent / "docs/how-to/cluster.md"
 PROFILES = ("uniform", "vanilla", "reverse", "framed", "bowtie", "crown", "tapered", "step")
@@ -56,12 +56,14 @@ def wait_for_a_proof(tmp_path: Path) -> None:
         time.sleep(0.02)
 
 
-def every_job_is_recorded_once(process: subprocess.Popen[str], tmp_path: Path) -> None:
+def every_job_is_recorded_once(process: subprocess.Popen[str], tmp_path: Path) -> str:
+    """Wait for a study's end; what it said on standard error."""
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert "16 of 16 jobs done" in out
     keys = [record["key"] for record in proofs(tmp_path)]
     assert len(keys) == len(set(keys)) == len(PROFILES)
+    return err
 
 
 def test_a_worker_that_dies_costs_nothing(dask: Processes, tmp_path: Path) -> None:
@@ -86,7 +88,48 @@ def test_a_scheduler_that_is_killed_and_started_again_costs_nothing(
         worker.wait(timeout=60)
     dask.scheduler(address.rpartition(":")[2])
     dask.worker(address)
-    every_job_is_recorded_once(process, tmp_path)
+    err = every_job_is_recorded_once(process, tmp_path)
+    # dask's own words are kept, but not on the terminal.
+    assert [line for line in err.splitlines() if not line.startswith("elmcfg: ")] == []
+    assert f"elmcfg: the scheduler at {address} is lost (" in err
+    assert f"elmcfg: the scheduler at {address} answers" in err
+    assert "Reconnecting" in (tmp_path / "out/dask.log").read_text()
+
+
+def test_ctrl_c_ends_a_study_that_waits_for_its_scheduler(dask: Processes, tmp_path: Path) -> None:
+    scheduler, address = dask.scheduler()
+    dask.worker(address)
+    process = study(dask, tmp_path, address)
+    wait_for_a_proof(tmp_path)
+    end(scheduler)
+    assert process.stderr is not None
+    assert any("is lost" in line for line in process.stderr)
+    kept = proofs(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err.splitlines() == [
+        f"elmcfg: interrupted; what is done is kept: go on with -o {tmp_path / 'out'} --resume"
+    ]
+    assert proofs(tmp_path) == kept
+
+
+def test_a_study_ends_where_no_worker_comes_and_goes_on_when_one_is_there(
+    dask: Processes, tmp_path: Path
+) -> None:
+    _, address = dask.scheduler()
+    entries = f"engine: {{kind: dask, scheduler: {address}, wait_for_workers: 2s}}\n"
+    (tmp_path / "plan.yaml").write_text(PLAN + entries)
+    flags = ("study", str(tmp_path / "plan.yaml"), "-o", str(tmp_path / "out"))
+    _, err = (process := dask.elmcfg(*flags)).communicate(timeout=120)
+    assert process.returncode == 1
+    assert "elmcfg: uniform: proof: FAILED: nobody ran it: no worker for 2 s" in err
+    assert "elmcfg: no worker has been there for 2 s; what is done is recorded: go on" in err
+    assert [record["error"]["type"] for record in proofs(tmp_path)] == ["TimeoutError"]
+    dask.worker(address)
+    out, err = (process := dask.elmcfg(*flags, "--resume")).communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "6 of 6 jobs done" in out
 
 
 def ip(*arguments: str) -> None:
@@ -257,12 +300,12 @@ def test_no_scheduler_and_another_version_are_told(
     run: Run, dask: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "plan.yaml").write_text(PLAN)
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1.0)
     flags = ("study", str(tmp_path / "plan.yaml"), "-o", str(tmp_path / "out"), "--resume")
     done = run(*flags, "--scheduler", "tcp://127.0.0.1:9")
     assert done.code == 1
     assert "no scheduler answers at tcp://127.0.0.1:9" in done.err
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 10.0)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 10.0)
     _, address = dask.scheduler()
     dask.worker(address)
     monkeypatch.setattr(cluster, "__version__", "9.9.9")

@@ -54,7 +54,9 @@ def _send_to(handler: logging.Handler) -> None:
             logger = logging.getLogger(name)
             logger.handlers.clear()
             logger.propagate = True
+            logger.setLevel(logging.NOTSET)
     for name in _FAMILIES:
         family = logging.getLogger(name)
+        family.setLevel(logging.INFO if name == "distributed" else logging.WARNING)
         family.propagate = False
         family.addHandler(handler)
