@@ -5,10 +5,8 @@ Whatever a test does, :class:`Processes` ends all that it has started and closes
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from processes import end
 
 START_SECONDS = 120.0
 """How long a process may take until it listens; generous, for machines that do other work too."""
@@ -38,7 +38,7 @@ class Processes:
         trace: TracebackType | None,
     ) -> None:
         for process in self._all:
-            end(process)
+            end(process, leads=True)
 
     def run(self, log: Path, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a program that writes to a log."""
@@ -107,17 +107,6 @@ class Processes:
         )
         self._all.append(process)
         return process
-
-
-def end(process: subprocess.Popen[Any]) -> None:
-    """Kill a process with all that it has started, and close its pipes."""
-    # What it has started may outlive it.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
 
 
 def waited(log: Path, pattern: str) -> str:

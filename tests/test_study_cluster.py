@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from conftest import Run
-from dask_processes import Processes, end, waited
+from dask_processes import Processes, waited
+from processes import end
 from test_study import PLAN
 
 pytest.importorskip("distributed")
@@ -101,7 +102,7 @@ def test_ctrl_c_ends_a_study_that_waits_for_its_scheduler(dask: Processes, tmp_p
     dask.worker(address)
     process = study(dask, tmp_path, address)
     wait_for_a_proof(tmp_path)
-    end(scheduler)
+    end(scheduler, leads=True)
     assert process.stderr is not None
     assert any("is lost" in line for line in process.stderr)
     kept = proofs(tmp_path)
