@@ -17,6 +17,8 @@ from typing import Any, Self
 
 from processes import end
 
+PAGE = Path(__file__).parent.parent / "docs/how-to/cluster.md"
+
 START_SECONDS = 120.0
 """How long a process may take until it listens; generous, for machines that do other work too."""
 
@@ -118,3 +120,23 @@ def waited(log: Path, pattern: str) -> str:
             return found[1]
         time.sleep(0.05)
     raise AssertionError(log.read_text())
+
+
+def block(language: str, beginning: str) -> str:
+    """Find the block of the page about clusters that begins so."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (found,) = (block for block in blocks if block.startswith(beginning))
+    return str(found)
+
+
+def certificates(folder: Path) -> Path:
+    """Make a certificate and dask's configuration by the page's own words; the configuration."""
+    folder.mkdir()
+    commands = block("sh", "umask 077").replace("~/.config/dask", str(folder))
+    subprocess.run(["sh", "-euc", commands], check=True, capture_output=True, timeout=120)
+    assert (folder / "key.pem").stat().st_mode & 0o077 == 0
+    path = folder / "tls.yaml"
+    text = block("yaml", "# ~/.config/dask/tls.yaml")
+    assert "/home/me/.config/dask/" in text
+    path.write_text(text.replace("/home/me/.config/dask", str(folder)))
+    return path

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import Run
-from dask_processes import Processes, waited
+from dask_processes import PAGE, Processes, certificates, waited
 from processes import end
 from test_study import PLAN
 
@@ -24,7 +25,6 @@ pytest.importorskip("distributed")
 
 from elmcfg.study import cluster, connection
 
-PAGE = Path(__file__).parent.parent / "docs/how-to/cluster.md"
 PROFILES = ("uniform", "vanilla", "reverse", "framed", "bowtie", "crown", "tapered", "step")
 
 
@@ -35,13 +35,13 @@ def dask(tmp_path: Path) -> Iterator[Processes]:
 
 
 def study(
-    dask: Processes, tmp_path: Path, address: str, inside: Sequence[str] = ()
+    dask: Processes, tmp_path: Path, address: str, inside: Sequence[str] = (), **environment: str
 ) -> subprocess.Popen[str]:
     entries = "".join(f"  - profile: {name}\n" for name in PROFILES)
     text = PLAN.replace("  - profile: uniform\n  - profile: vanilla\n  - tiny\n", entries)
     (tmp_path / "plan.yaml").write_text(text)
     flags = ("-o", str(tmp_path / "out"), "--scheduler", address)
-    return dask.elmcfg("study", str(tmp_path / "plan.yaml"), *flags, inside=inside)
+    return dask.elmcfg("study", str(tmp_path / "plan.yaml"), *flags, inside=inside, **environment)
 
 
 def proofs(tmp_path: Path) -> list[dict[str, Any]]:
@@ -251,27 +251,30 @@ echo "Submitted batch job $!"
 
 def test_the_program_for_slurm_makes_workers(dask: Processes, tmp_path: Path) -> None:
     pytest.importorskip("dask_jobqueue")
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here")
     commands = tmp_path / "bin"
     commands.mkdir()
     for name, text in (("sbatch", SBATCH), ("scancel", "#!/bin/sh\n")):
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     (program,) = documented("python")
-    assert '"port": 8786' in program
+    assert '"port": 8786, "dashboard_address": "127.0.0.1:8787"' in program
     assert "jobs=8" in program
-    here = program.replace('"port": 8786', '"host": "127.0.0.1", "port": 0')
+    here = program.replace('"port": 8786', '"host": "127.0.0.1", "port": 0').replace(":8787", ":0")
     here = here.replace("jobs=8", "jobs=2")
     (tmp_path / "workers.py").write_text(
         here.replace("cluster.scale", "print(cluster.job_script())\ncluster.scale")
     )
     log, path = tmp_path / "workers.log", f"{commands}{os.pathsep}{os.environ['PATH']}"
-    dask.run(log, sys.executable, "workers.py", PATH=path)
-    address = waited(log, r"(?m)^(tcp://127\.0\.0\.1:\d+)$")
+    tls = {"DASK_CONFIG": str(certificates(tmp_path / "tls"))}
+    dask.run(log, sys.executable, "workers.py", PATH=path, **tls)
+    address = waited(log, r"(?m)^(tls://127\.0\.0\.1:\d+)$")
     script = log.read_text()
     assert "#SBATCH --gres=gpu:1\n" in script
     assert "#SBATCH -t 04:00:00\n" in script
     assert "--nthreads 1 " in script
-    every_job_is_recorded_once(study(dask, tmp_path, address), tmp_path)
+    every_job_is_recorded_once(study(dask, tmp_path, address, **tls), tmp_path)
 
 
 def test_a_worker_of_another_version_that_joins_later_ends_the_study(

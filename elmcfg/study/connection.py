@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed.security import Security
 
 CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
+_SCHEMES = {"tcp": False, "tls": True, "ucx": False, "ws": False, "wss": True}
+"""Protocols of dask between machines; whether each is encrypted."""
 
 
 class ClusterError(RuntimeError):
@@ -74,12 +77,12 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         distributed = require_dask()
-        _require_certificates(address)
+        _require_usable(address)
         try:
             self._client: Client = distributed.Client(
                 address, timeout=CONNECT_SECONDS, set_as_default=False
             )
-        except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:
             raise ClusterError(_explained(address, error)) from None
         try:
             self._scheduler_id = str(self._ask("identity")["id"])
@@ -162,17 +165,38 @@ class Connection:
         return sync(call, callback_timeout=_ANSWER_SECONDS, **arguments)
 
 
-def _require_certificates(address: str) -> None:
-    """See that the files for TLS are there.
+def _require_usable(address: str) -> None:
+    """See that dask's client can begin with an address: else it waits for itself when it ends.
 
     Raises:
-        ClusterError: If one is not named in dask's configuration, or cannot be read.
+        ClusterError: If it is no address, or does not go with dask's configuration of TLS.
     """
-    if not address.startswith("tls://"):
-        return
+    from distributed.comm.addressing import parse_address, parse_host_port
     from distributed.security import Security
 
-    files = Security().get_tls_config_for_role("client")  # type: ignore[no-untyped-call]
+    try:
+        scheme, place = parse_address(address)
+        host, _ = parse_host_port(place)
+    except ValueError:
+        host = scheme = ""
+    if scheme not in _SCHEMES or not host:
+        raise ClusterError(
+            f"{address!r} is not the address of a scheduler; write tcp://HOST:PORT or "
+            "tls://HOST:PORT, as 'dask scheduler' prints it"
+        )
+    security = Security()  # type: ignore[no-untyped-call]
+    if _SCHEMES[scheme]:
+        _require_certificates(address, security)
+    elif security.require_encryption:
+        raise ClusterError(
+            f"dask's configuration requires encryption, and {address} has none; start the "
+            "scheduler with --protocol tls and name its address, tls://..."
+        )
+
+
+def _require_certificates(address: str, security: Security) -> None:
+    """See that the files for TLS are there, and are what they should be."""
+    files = security.get_tls_config_for_role("client")  # type: ignore[no-untyped-call]
     for key, setting in (("ca_file", "ca-file"), ("cert", "client.cert"), ("key", "client.key")):
         name = files[key]
         if name is None and key != "key":  # A key may stand in the certificate's file.
@@ -183,25 +207,29 @@ def _require_certificates(address: str) -> None:
         if name is None or "\n" in name:  # The text itself, in place of a file's name.
             continue
         try:
-            Path(name).read_bytes()
+            with Path(name).open("rb"):
+                pass
         except OSError as error:
             raise ClusterError(
                 f"{name}: cannot be read: {error.strerror}; dask's configuration names it as "
                 f"distributed.comm.tls.{setting}"
             ) from None
+    try:
+        security.get_connection_args("client")  # type: ignore[no-untyped-call]
+    except OSError as error:
+        names = ", ".join(name for name in dict.fromkeys(files.values()) if name)
+        raise ClusterError(f"{names}: no certificates and keys of TLS: {error}") from None
 
 
 def _explained(address: str, error: Exception) -> str:
     reason = " ".join(str(error).split())
-    cause = error.__cause__
-    if cause is not None:
-        reason += ": " + " ".join(str(cause).split())
-    if isinstance(error, RuntimeError) and "encryption required" in reason:
-        return (
-            f"dask's configuration requires encryption, and {address} has none; start the "
-            "scheduler with --protocol tls and name its address, tls://..."
-        )
-    help_ = "start one with 'dask scheduler' and name the address that it prints"
-    if address.startswith("tls://"):
-        help_ = "see that it has been started with --protocol tls, and trusts this certificate"
+    cause = " ".join(str(error.__cause__ or "").split())
+    if cause not in reason:
+        reason += f": {cause}"
+    help_ = (
+        "see that it was started with --protocol tls, and which certificates it trusts"
+        if address.startswith("tls://")
+        else "start one with 'dask scheduler' and name the address that it prints; that of one "
+        "with TLS begins with tls://"
+    )
     return f"no scheduler answers at {address} ({reason}); {help_}"
