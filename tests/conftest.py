@@ -1,10 +1,11 @@
-"""Fixtures: the command line run in this process."""
+"""Fixtures: the command line run in this process; processes that end with their test."""
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import processes
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,6 +19,13 @@ load_blas()
 # CI machines differ in speed by an order of magnitude; a deadline would test the machine.
 settings.register_profile("elmcfg", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("elmcfg")
+
+
+@pytest.fixture(autouse=True)
+def end_processes() -> Iterator[None]:
+    """No test leaves a process or a pipe to another, also where it fails or times out."""
+    with processes.ended():
+        yield
 
 
 @dataclass(frozen=True)

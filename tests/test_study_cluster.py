@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,100 +17,31 @@ from typing import Any
 
 import pytest
 from conftest import Run
+from dask_processes import PAGE, Processes, certificates, waited
+from processes import end
 from test_study import PLAN
 
 pytest.importorskip("distributed")
 
-from elmcfg.study import cluster
+from elmcfg.study import cluster, connection
 
-PAGE = Path(__file__).parent.parent / "docs/how-to/cluster.md"
 PROFILES = ("uniform", "vanilla", "reverse", "framed", "bowtie", "crown", "tapered", "step")
-
-
-class Processes:
-    """dask's processes of one test."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._all: list[subprocess.Popen[bytes]] = []
-
-    def run(self, log: Path, *command: str, **environment: str) -> subprocess.Popen[bytes]:
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                command,
-                stdout=stream,
-                stderr=stream,
-                cwd=self._folder,
-                env=os.environ | environment,
-                start_new_session=True,
-            )
-        self._all.append(process)
-        return process
-
-    def start(
-        self, kind: str, *arguments: str, inside: Sequence[str], **environment: str
-    ) -> tuple[subprocess.Popen[bytes], Path]:
-        log = self._folder / f"{kind}-{len(self._all)}.log"
-        command = (*inside, sys.executable, "-m", "dask", kind, *arguments)
-        return self.run(log, *command, **environment), log
-
-    def scheduler(
-        self, port: str = "0", host: str = "127.0.0.1", inside: Sequence[str] = ()
-    ) -> tuple[subprocess.Popen[bytes], str]:
-        process, log = self.start(
-            "scheduler", "--host", host, "--port", port, "--no-dashboard", inside=inside,
-            DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="12s",
-            DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="2",
-        )  # fmt: skip
-        return process, waited(log, r"Scheduler at:\s+(tcp://\S+)")
-
-    def worker(
-        self, address: str, threads: int = 1, host: str = "127.0.0.1",
-        inside: Sequence[str] = (), **environment: str,
-    ) -> subprocess.Popen[bytes]:  # fmt: skip
-        process, log = self.start(
-            "worker", address, "--host", host, "--nthreads", str(threads), "--no-nanny",
-            "--no-dashboard", "--memory-limit", "0", inside=inside, **environment,
-        )  # fmt: skip
-        waited(log, r"(Registered to)")
-        return process
-
-    def end(self) -> None:
-        for process in self._all:
-            # What it has started may outlive it.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def waited(log: Path, pattern: str) -> str:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        found = re.search(pattern, log.read_text())
-        if found:
-            return found[1]
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 @pytest.fixture
 def dask(tmp_path: Path) -> Iterator[Processes]:
-    processes = Processes(tmp_path)
-    yield processes
-    processes.end()
+    with Processes(tmp_path) as processes:
+        yield processes
 
 
-def study(tmp_path: Path, address: str, inside: Sequence[str] = ()) -> subprocess.Popen[str]:
+def study(
+    dask: Processes, tmp_path: Path, address: str, inside: Sequence[str] = (), **environment: str
+) -> subprocess.Popen[str]:
     entries = "".join(f"  - profile: {name}\n" for name in PROFILES)
     text = PLAN.replace("  - profile: uniform\n  - profile: vanilla\n  - tiny\n", entries)
     (tmp_path / "plan.yaml").write_text(text)
-    return subprocess.Popen(
-        [
-            *inside, sys.executable, "-m", "elmcfg", "study", str(tmp_path / "plan.yaml"),
-            "-o", str(tmp_path / "out"), "--scheduler", address,
-        ],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    flags = ("-o", str(tmp_path / "out"), "--scheduler", address)
+    return dask.elmcfg("study", str(tmp_path / "plan.yaml"), *flags, inside=inside, **environment)
 
 
 def proofs(tmp_path: Path) -> list[dict[str, Any]]:
@@ -126,18 +57,20 @@ def wait_for_a_proof(tmp_path: Path) -> None:
         time.sleep(0.02)
 
 
-def every_job_is_recorded_once(process: subprocess.Popen[str], tmp_path: Path) -> None:
+def every_job_is_recorded_once(process: subprocess.Popen[str], tmp_path: Path) -> str:
+    """Wait for a study's end; what it said on standard error."""
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert "16 of 16 jobs done" in out
     keys = [record["key"] for record in proofs(tmp_path)]
     assert len(keys) == len(set(keys)) == len(PROFILES)
+    return err
 
 
 def test_a_worker_that_dies_costs_nothing(dask: Processes, tmp_path: Path) -> None:
     _, address = dask.scheduler()
     doomed, _ = dask.worker(address, threads=4), dask.worker(address)
-    process = study(tmp_path, address)
+    process = study(dask, tmp_path, address)
     wait_for_a_proof(tmp_path)
     os.killpg(doomed.pid, signal.SIGKILL)
     every_job_is_recorded_once(process, tmp_path)
@@ -148,7 +81,7 @@ def test_a_scheduler_that_is_killed_and_started_again_costs_nothing(
 ) -> None:
     scheduler, address = dask.scheduler()
     workers = [dask.worker(address), dask.worker(address)]
-    process = study(tmp_path, address)
+    process = study(dask, tmp_path, address)
     wait_for_a_proof(tmp_path)
     os.killpg(scheduler.pid, signal.SIGKILL)
     scheduler.wait()
@@ -156,7 +89,48 @@ def test_a_scheduler_that_is_killed_and_started_again_costs_nothing(
         worker.wait(timeout=60)
     dask.scheduler(address.rpartition(":")[2])
     dask.worker(address)
-    every_job_is_recorded_once(process, tmp_path)
+    err = every_job_is_recorded_once(process, tmp_path)
+    # dask's own words are kept, but not on the terminal.
+    assert [line for line in err.splitlines() if not line.startswith("elmcfg: ")] == []
+    assert f"elmcfg: the scheduler at {address} is lost (" in err
+    assert f"elmcfg: the scheduler at {address} answers" in err
+    assert "Reconnecting" in (tmp_path / "out/dask.log").read_text()
+
+
+def test_ctrl_c_ends_a_study_that_waits_for_its_scheduler(dask: Processes, tmp_path: Path) -> None:
+    scheduler, address = dask.scheduler()
+    dask.worker(address)
+    process = study(dask, tmp_path, address)
+    wait_for_a_proof(tmp_path)
+    end(scheduler, leads=True)
+    assert process.stderr is not None
+    assert any("is lost" in line for line in process.stderr)
+    kept = proofs(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err.splitlines() == [
+        f"elmcfg: interrupted; what is done is kept: go on with -o {tmp_path / 'out'} --resume"
+    ]
+    assert proofs(tmp_path) == kept
+
+
+def test_a_study_ends_where_no_worker_comes_and_goes_on_when_one_is_there(
+    dask: Processes, tmp_path: Path
+) -> None:
+    _, address = dask.scheduler()
+    entries = f"engine: {{kind: dask, scheduler: {address}, wait_for_workers: 2s}}\n"
+    (tmp_path / "plan.yaml").write_text(PLAN + entries)
+    flags = ("study", str(tmp_path / "plan.yaml"), "-o", str(tmp_path / "out"))
+    _, err = (process := dask.elmcfg(*flags)).communicate(timeout=120)
+    assert process.returncode == 1
+    assert "elmcfg: uniform: proof: FAILED: nobody ran it: no worker for 2 s" in err
+    assert "elmcfg: no worker has been there for 2 s; what is done is recorded: go on" in err
+    assert [record["error"]["type"] for record in proofs(tmp_path)] == ["TimeoutError"]
+    dask.worker(address)
+    out, err = (process := dask.elmcfg(*flags, "--resume")).communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "6 of 6 jobs done" in out
 
 
 def ip(*arguments: str) -> None:
@@ -198,7 +172,7 @@ def test_a_machine_that_is_unplugged_costs_nothing(
     _, address = dask.scheduler(host=f"{HOST}.1", inside=here)
     dask.worker(address, host=f"{HOST}.2", inside=first)
     dask.worker(address, host=f"{HOST}.3", inside=second)
-    process = study(tmp_path, address, inside=here)
+    process = study(dask, tmp_path, address, inside=here)
     wait_for_a_proof(tmp_path)
     ip("-n", machines[0], "link", "set", "port2", "down")
     every_job_is_recorded_once(process, tmp_path)
@@ -232,7 +206,7 @@ def test_a_job_that_workers_die_of_is_tried_again_and_recorded_once(
     _, address = dask.scheduler()
     for _ in range(4):
         dask.worker(address, PYTHONPATH=path)
-    process = study(tmp_path, address)
+    process = study(dask, tmp_path, address)
     out, err = process.communicate(timeout=120)
     assert deaths.read_text() == "x" * min(times, 3)
     assert process.returncode == (0 if status == "done" else 1), err
@@ -264,7 +238,7 @@ def test_the_commands_for_two_machines_do_what_the_page_says(
         _, log = dask.start("worker", *arguments, inside=inside)
         waited(log, r"(Registered to)")
     assert command[:3] == ["elmcfg", "study", "plan.yaml"]
-    process = study(tmp_path, command[-1], inside=first)
+    process = study(dask, tmp_path, command[-1], inside=first)
     every_job_is_recorded_once(process, tmp_path)
 
 
@@ -277,27 +251,30 @@ echo "Submitted batch job $!"
 
 def test_the_program_for_slurm_makes_workers(dask: Processes, tmp_path: Path) -> None:
     pytest.importorskip("dask_jobqueue")
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here")
     commands = tmp_path / "bin"
     commands.mkdir()
     for name, text in (("sbatch", SBATCH), ("scancel", "#!/bin/sh\n")):
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     (program,) = documented("python")
-    assert '"port": 8786' in program
+    assert '"port": 8786, "dashboard_address": "127.0.0.1:8787"' in program
     assert "jobs=8" in program
-    here = program.replace('"port": 8786', '"host": "127.0.0.1", "port": 0')
+    here = program.replace('"port": 8786', '"host": "127.0.0.1", "port": 0').replace(":8787", ":0")
     here = here.replace("jobs=8", "jobs=2")
     (tmp_path / "workers.py").write_text(
         here.replace("cluster.scale", "print(cluster.job_script())\ncluster.scale")
     )
     log, path = tmp_path / "workers.log", f"{commands}{os.pathsep}{os.environ['PATH']}"
-    dask.run(log, sys.executable, "workers.py", PATH=path)
-    address = waited(log, r"(?m)^(tcp://127\.0\.0\.1:\d+)$")
+    tls = {"DASK_CONFIG": str(certificates(tmp_path / "tls"))}
+    dask.run(log, sys.executable, "workers.py", PATH=path, **tls)
+    address = waited(log, r"(?m)^(tls://127\.0\.0\.1:\d+)$")
     script = log.read_text()
     assert "#SBATCH --gres=gpu:1\n" in script
     assert "#SBATCH -t 04:00:00\n" in script
     assert "--nthreads 1 " in script
-    every_job_is_recorded_once(study(tmp_path, address), tmp_path)
+    every_job_is_recorded_once(study(dask, tmp_path, address, **tls), tmp_path)
 
 
 def test_a_worker_of_another_version_that_joins_later_ends_the_study(
@@ -305,7 +282,7 @@ def test_a_worker_of_another_version_that_joins_later_ends_the_study(
 ) -> None:
     _, address = dask.scheduler()
     first = dask.worker(address)
-    process = study(tmp_path, address)
+    process = study(dask, tmp_path, address)
     wait_for_a_proof(tmp_path)
     os.killpg(first.pid, signal.SIGKILL)
     (tmp_path / "other").mkdir()
@@ -327,12 +304,12 @@ def test_no_scheduler_and_another_version_are_told(
     run: Run, dask: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "plan.yaml").write_text(PLAN)
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1.0)
     flags = ("study", str(tmp_path / "plan.yaml"), "-o", str(tmp_path / "out"), "--resume")
     done = run(*flags, "--scheduler", "tcp://127.0.0.1:9")
     assert done.code == 1
     assert "no scheduler answers at tcp://127.0.0.1:9" in done.err
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 10.0)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 10.0)
     _, address = dask.scheduler()
     dask.worker(address)
     monkeypatch.setattr(cluster, "__version__", "9.9.9")

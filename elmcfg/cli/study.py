@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from elmcfg.study.estimate import Estimate
     from elmcfg.study.jobs import Job
     from elmcfg.study.journal import Record
-    from elmcfg.study.local import Note
     from elmcfg.study.running import Engine, Outcome
     from elmcfg.study.variants import Named
 
@@ -244,7 +243,7 @@ def _run(study: Study, output: Path, resume: bool, quiet: bool) -> Outcome:
         files.prepare(output, resume=resume)
         files.write(output, study.plan, study.variants, study.budget, study.jobs, study.folder)
         with study_progress.progress(study.jobs, quiet=quiet) as told:
-            return run(output, study.jobs, partial(_engine, study.plan, told.step), told)
+            return run(output, study.jobs, partial(_engine, study.plan, output, told), told)
     except files.StudyFolderError as error:
         fail(str(error), 2)
     except ClusterError as error:
@@ -256,15 +255,22 @@ def _run(study: Study, output: Path, resume: bool, quiet: bool) -> Outcome:
         sys.exit(signals.exit_code())
 
 
-def _engine(plan: Plan, step: Note) -> Engine:
+def _engine(plan: Plan, output: Path, progress: study_progress.Silent) -> Engine:
     how = plan.engine
     if how.kind == "dask":
         from elmcfg.study.cluster import Cluster
 
-        return Cluster(how.scheduler or "", how.timeout, how.max_memory)
+        return Cluster(
+            how.scheduler or "",
+            how.timeout,
+            how.max_memory,
+            how.wait_for_workers,
+            log=output / files.DASK_LOG,
+            report=progress.report,
+        )
     from elmcfg.study.local import Local
 
-    return Local(how.jobs, how.timeout, how.max_memory, step)
+    return Local(how.jobs, how.timeout, how.max_memory, progress.step)
 
 
 def _tell(study: Study, outcome: Outcome, output: Path, *, as_json: bool) -> None:

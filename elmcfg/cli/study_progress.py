@@ -39,6 +39,9 @@ class Silent:
         """What begins in a job; from any thread."""
         self._steps[key] = text
 
+    def report(self, text: str) -> None:
+        """Tell what the cluster does; from any thread."""
+
     def known(self, job: Job, record: Record) -> None:
         """A job was done before this run began: what it took says what others will."""
         self._left.pop(job.key, None)
@@ -84,6 +87,10 @@ class Lines(Silent):
         super().__init__(todo)
         self._costs = 0
 
+    def report(self, text: str) -> None:
+        """Tell what the cluster does; from any thread."""
+        note(f"elmcfg: {text}")
+
     def recorded(self, job: Job, record: Record) -> None:
         """A record is on the disk."""
         super().recorded(job, record)
@@ -112,6 +119,10 @@ class Live(Silent):
 
     def __exit__(self, *_: object) -> None:
         self._drawing.stop()
+
+    def report(self, text: str) -> None:
+        """Tell what the cluster does; from any thread."""
+        self._drawing.console.print(text, markup=False, highlight=False)
 
     def recorded(self, job: Job, record: Record) -> None:
         """A record is on the disk."""

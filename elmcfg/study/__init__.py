@@ -11,6 +11,8 @@
     measure.py   what each kind of job does
     local.py     jobs on this machine: threads over child processes
     cluster.py   jobs on a dask cluster
+    connection.py  to one scheduler, and what that knows of our jobs
+    dask_log.py  what dask logs, off the terminal
     running.py   all of it together
     folder.py    the files of a study
     verdict.py   what the numbers can and cannot tell

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS = (
     "plan.yaml", "study.json", "journal.jsonl", "claims.lock", "checkpoints",
 )  # fmt: skip
+DASK_LOG = "dask.log"
 _OWN = (PLAN, STUDY, JOURNAL, CLAIMS, CHECKPOINTS)
 
 MAX_STUDY_BYTES = 2**28

@@ -218,6 +218,11 @@ class Engine(_Part):
         description="Jobs at once on this machine; null is one per two cores, and one on a GPU.",
     )
     scheduler: StrictStr | None = Field(default=None, description="Such as tcp://10.0.0.1:8786.")
+    wait_for_workers: Seconds | None = Field(
+        default=None,
+        description="Most time in which dask has no worker at all, such as 30min, before a job "
+        "that waits for one fails; null is 24h.",
+    )
     timeout: Seconds | None = Field(default=None, description="Most time of a job, such as 1h.")
     max_memory: Bytes | None = Field(default=None, description="Most memory of a job: 8GiB.")
     speed: (

@@ -141,7 +141,8 @@ def _do(
             ended = wait(out, patience, FIRST_COMPLETED).done if out else set()
             if not out and waiting:
                 time.sleep(patience)  # What is left is in the hands of another run.
-            for future in ended:
+            # What ended well is recorded before an engine that cannot go on ends the study.
+            for future in sorted(ended, key=lambda future: future.exception() is not None):
                 job = out.pop(future)
                 record = future.result()
                 journal.append([record])
