@@ -14,7 +14,7 @@ from elmcfg.scaling import checked
 from elmcfg.schedule import is_control_points, multipliers
 from elmcfg.search.budgets import QUANTITIES, WEIGHT_BYTES, Bound, Conditions, Shape
 from elmcfg.search.engine import Design
-from elmcfg.search.space import MAX_DEPTH, Space, SpaceSchedule, make_space
+from elmcfg.search.space import Space, SpaceSchedule, make_space
 from elmcfg.storage import DTYPE_BYTES
 
 _PERCENT = range(80, 121, 5)
