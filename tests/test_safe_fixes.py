@@ -7,7 +7,7 @@ What the release has is worked out here from the published numbers, and not by e
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -15,15 +15,19 @@ from typing import Any
 
 import oracles
 import pytest
+import yaml
 from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import elmcfg
 from elmcfg import fixes
 from elmcfg.diagnostics import Severity
 from elmcfg.document import Document, parse
 from elmcfg.formats.safetensors import write_header
+from elmcfg.geometry import geometry
 from elmcfg.linter import diagnose, has_weights_of
+from elmcfg.sources import shipped
 
 Values = dict[str, Any]
 Pairs = list[tuple[str, Any]]
@@ -121,16 +125,19 @@ def at(pairs: Pairs, key: str) -> int:
     return next((i for i, (name, _) in enumerate(pairs) if name == key), -1)
 
 
-def mutate(pairs: Pairs, chance: random.Random) -> None:
+# Slips that say nothing else than what was meant, and those that do.
+SLIPS = ("typo", "typo", "twice", "quote", "float", "german", "zero")
+WAYS = (
+    *SLIPS,
+    *("depth", "depth", "lose", "double", "move-in", "append", "drop-head", "swap"),
+    *("twice-other", "multipliers", "groups"),
+)
+
+
+def mutate(pairs: Pairs, chance: random.Random, ways: Sequence[str] = WAYS) -> None:
     """Change one thing, as people do."""
     key = chance.choice(LISTS)
-    way = chance.choice(
-        [
-            *("depth", "depth", "lose", "double", "move-in", "append", "drop-head", "swap"),
-            *("typo", "typo", "twice", "twice-other", "quote", "float", "german", "zero"),
-            *("multipliers", "groups"),
-        ]
-    )
+    way = chance.choice(ways)
     if way == "depth":
         key = "num_transformer_layers"
     elif way in ("typo", "twice", "twice-other"):
@@ -229,6 +236,28 @@ def test_a_safe_fix_gives_the_release_or_nothing(
         return
     assert after.data is not None
     assert shapes(after.data) == shapes(ORIGINALS[which]), (done, before.text)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(sorted(shipped())),
+    st.sampled_from(["yaml", "json"]),
+    st.integers(1, 3),
+    st.integers(0, 2**32),
+)
+def test_slips_in_a_shipped_variant_are_mended_to_it_or_stay(
+    name: str, notation: str, places: int, seed: int
+) -> None:
+    chance = random.Random(seed)
+    original = yaml.safe_load(shipped()[name].read_text())
+    pairs = list(original.items())
+    for _ in range(places):
+        mutate(pairs, chance, SLIPS)
+    after, _ = fixes.mend(parse(as_text(pairs, notation), f"x.{notation}"), diagnose)
+    if not refused(after):
+        assert after.data is not None
+        model, meant = (geometry(elmcfg.load(values)) for values in (after.data, original))
+        assert model.tensor_shapes() == meant.tensor_shapes()
 
 
 SMALL = oracles.corenet_lists(6, 128, 32, 4, (0.5, 2.0), (0.5, 3.0))

@@ -285,9 +285,7 @@ class _Reader:
     def not_a_value(self, word: str, end: int) -> UnusableTextError:
         """Return the fault of a word that is no number and none of JSON's own."""
         if _CONSTANT.fullmatch(word):
-            remedy = (
-                "write a finite number; Python's json and mlx-lm read this, other programs do not"
-            )
+            remedy = "write a finite number; only programs with Python's json, as mlx-lm, read this"
             return self.error(f"{word} is not a JSON value", remedy, end)
         remedy = f"write {json.dumps(_PYTHON_WORDS[word])}" if word in _PYTHON_WORDS else ""
         if word.startswith("'"):
