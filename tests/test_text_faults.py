@@ -51,6 +51,8 @@ SLIPS = {
     "no quotes": ('"name": "small"', 'name: "small"', "name:", True),
     "True": ('"attention_dropout": 0.0', '"attention_dropout": True', "True", True),
     "None": ('"attention_dropout": 0.0', '"attention_dropout": None', "None", True),
+    "tab": ('"name": "small"', '"name": "sm\tall"', '\tall"', False),
+    "backslash": ('"name": "small"', r'"name": "C:\models"', r"\models", False),
     "bare word": ('"name": "small"', '"name": small', "small", False),
     "no leading digit": ('"bos_token_id": 1,', '"bos_token_id": .5,', ".5", False),
     "leading zero": ('"eos_token_id": 2,', '"eos_token_id": 02,', "02", False),

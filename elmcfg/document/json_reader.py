@@ -44,6 +44,7 @@ _WORD = re.compile(r"[^\s,\]}:\"]+")
 _BARE_KEY = re.compile(r"([^\W\d]\w*)(?=\s*:)")
 _COMMENT = re.compile(r"(?://|#)[^\r\n]*|/\*(?s:.*?)\*/")
 _SINGLE_QUOTED = re.compile(r"'([^'\"\\\r\n]*)'")
+_ONE_LINE = re.compile(r'"((?:[^"\\\r\n]|\\.)*+)"')
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 _MOST_SHOWN = 40
 # A text with more faults is no JSON.
@@ -248,9 +249,22 @@ class _Reader:
         try:
             result, self.at = scanstring(self.text, self.at + 1, True)
         except json.JSONDecodeError as error:
+            whole = _ONE_LINE.match(self.text, self.at)
             self.at = min(error.pos, max(len(self.text) - 1, 0))
-            raise self.error(error.msg.lower().removesuffix(" at")) from None
+            fault = self.error(error.msg.lower().removesuffix(" at"), self.escape(error))
+            if whole is None:
+                raise fault from None
+            self.go_on(fault)
+            self.at = whole.end()
+            return whole[1]
         return str(result)
+
+    @staticmethod
+    def escape(error: json.JSONDecodeError) -> str:
+        """Return how to write what a string cannot hold as it is."""
+        if "escape" in error.msg:
+            return "write a backslash twice"
+        return r"write it as an escape: \t is a tab" if "control" in error.msg else ""
 
     def word_end(self) -> int:
         match = _WORD.match(self.text, self.at)
