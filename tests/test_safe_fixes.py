@@ -36,7 +36,7 @@ Shapes = dict[str, tuple[int, ...]]
 LISTS = ("num_query_heads", "num_kv_heads", "ffn_multipliers")
 
 
-def released(model: oracles.Released) -> Values:
+def release(model: oracles.Released) -> Values:
     """Return a released config.json, from the published numbers."""
     return {
         "model_type": "openelm",
@@ -60,7 +60,7 @@ def released(model: oracles.Released) -> Values:
 
 
 UNIFORM = {
-    **released(oracles.RELEASED[0]),
+    **release(oracles.RELEASED[0]),
     "qkv_multipliers": [0.8],
     "num_query_heads": [16] * 16,
     "num_kv_heads": [4] * 16,
@@ -71,7 +71,7 @@ UNIFORM = {
 NO_FFN_LIST = {**UNIFORM, "ffn_multipliers": [2.25]}
 """The same, with one control point for all feed-forwards: two lists are left to tell the depth."""
 WRITTEN_OUT = {**UNIFORM, "qkv_multipliers": [0.8] * 16}
-ORIGINALS = [*map(released, oracles.RELEASED), UNIFORM, NO_FFN_LIST, WRITTEN_OUT]
+ORIGINALS = [*map(release, oracles.RELEASED), UNIFORM, NO_FFN_LIST, WRITTEN_OUT]
 
 
 def shapes(values: Values) -> Shapes:
@@ -196,15 +196,15 @@ class Raw(str):
 def as_text(pairs: Pairs, notation: str) -> str:
     """Return the text of a file; keys may stand there twice."""
 
-    def written(value: Any) -> str:
+    def literal(value: Any) -> str:
         return str(value) if isinstance(value, Raw) else json.dumps(value)
 
     if notation == "yaml":
-        return "".join(f"{key}: {written(value)}\n" for key, value in pairs)
-    return "{\n" + ",\n".join(f'  "{key}": {written(value)}' for key, value in pairs) + "\n}\n"
+        return "".join(f"{key}: {literal(value)}\n" for key, value in pairs)
+    return "{\n" + ",\n".join(f'  "{key}": {literal(value)}' for key, value in pairs) + "\n}\n"
 
 
-def refused(document: Document) -> bool:
+def is_refused(document: Document) -> bool:
     """Return whether there is a fault left: an error, or a key of a hub config that is misspelt."""
     found = diagnose(document)
     misspelt = any(d.code == "ELM102" and d.severity is Severity.WARNING for d in found)
@@ -227,9 +227,9 @@ def test_a_safe_fix_gives_the_release_or_nothing(
         mutate(pairs, chance)
     before = parse(as_text(pairs, notation), f"x.{notation}")
     after, done = fixes.mend(before, diagnose)
-    if not done or refused(after):
+    if not done or is_refused(after):
         return
-    if not refused(before):  # a file that nobody refuses keeps the model that it has
+    if not is_refused(before):  # a file that nobody refuses keeps the model that it has
         assert before.data is not None
         assert after.data is not None
         assert shapes(after.data) == shapes(before.data)
@@ -254,7 +254,7 @@ def test_slips_in_a_shipped_variant_are_mended_to_it_or_stay(
     for _ in range(places):
         mutate(pairs, chance, SLIPS)
     after, _ = fixes.mend(parse(as_text(pairs, notation), f"x.{notation}"), diagnose)
-    if not refused(after):
+    if not is_refused(after):
         assert after.data is not None
         model, meant = (geometry(elmcfg.load(values)) for values in (after.data, original))
         assert model.tensor_shapes() == meant.tensor_shapes()
@@ -304,7 +304,7 @@ def test_beside_weights_it_gives_their_tensors_or_nothing(
     after, done = fixes.mend(
         before, partial(diagnose, weights=weights), has_weights_of=has_weights_of(weights)
     )
-    if done and not refused(after):  # what the file alone is refused for
+    if done and not is_refused(after):  # what the file alone is refused for
         assert after.data is not None
         assert shapes(after.data) == shapes(MODEL), (done, before.text)
 

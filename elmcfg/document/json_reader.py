@@ -285,15 +285,15 @@ class _Reader:
                 return None
         if start >= len(self.text):
             raise self.error("a value is expected, but the file ends")
-        quoted = _SINGLE_QUOTED.match(self.text, start)
-        end = quoted.end() if quoted else end
+        quotation = _SINGLE_QUOTED.match(self.text, start)
+        end = quotation.end() if quotation else end
         fault = self.not_a_value(word, end)
         if not loc or word[0] in ",:]}":
             raise fault
         self.go_on(fault, loc)
         self.at = end
-        if quoted:
-            return quoted[1]
+        if quotation:
+            return quotation[1]
         return float(word) if _CONSTANT.fullmatch(word) else _PYTHON_WORDS.get(word)
 
     def not_a_value(self, word: str, end: int) -> UnusableTextError:

@@ -58,7 +58,7 @@ def summary(tally: Tally, style: Style) -> str:
     return f"{counted(tally.files, 'file')} checked: {', '.join(parts)}"
 
 
-def unfixed(tally: Tally, *, dry: bool) -> str:
+def errors_left(tally: Tally, *, dry: bool) -> str:
     """Return what a run that should fix files says of the errors that it leaves.
 
     Args:
