@@ -94,6 +94,13 @@ def test_slips_of_one_reading_are_mended(slip: str) -> None:
         assert after.text == text
 
 
+def test_a_slip_in_a_list_hides_nothing_about_the_list() -> None:
+    short = json.dumps(SMALL.query_heads[:-1])
+    text = TEXT.replace(json.dumps(SMALL.query_heads), short[:-1] + ",]")
+    found = {(d.code, d.loc) for d in diagnose(parse(text, "x.json"))}
+    assert {("ELM201", ("num_query_heads",)), ("ELM201", ("num_kv_heads", 6))} <= found
+
+
 @given(st.sets(st.sampled_from(sorted(SLIPS.keys() - {"end"})), min_size=2, max_size=4))
 def test_several_slips_are_all_told(slips: set[str]) -> None:
     text = TEXT

@@ -161,7 +161,7 @@ class _Reader:
             return result
         while True:
             if self.skip() == "}":
-                self.go_on(self.error("comma before }", "remove the comma"), loc)
+                self.go_on(self.error("comma before }", "remove the comma"))
                 self.at += 1
                 return result
             start = self.at
@@ -192,7 +192,7 @@ class _Reader:
             return result
         while True:
             if self.skip() == "]":
-                self.go_on(self.error("comma before ]", "remove the comma"), loc)
+                self.go_on(self.error("comma before ]", "remove the comma"))
                 self.at += 1
                 return result
             result.append(self.value((*loc, len(result)), depth + 1))
