@@ -20,7 +20,7 @@ from elmcfg.diagnostics import Loc, Severity, Violation, value_at
 from elmcfg.invariants import violations_of
 from elmcfg.rules import advice
 from elmcfg.rules.draft import HEAD_LISTS, MULTIPLIER_LISTS, Draft, present
-from elmcfg.rules.unknown_key import COUNTERPARTS, WITHOUT_EFFECT, ignored, near
+from elmcfg.rules.unknown_key import COUNTERPARTS, WITHOUT_EFFECT, help_for, near
 
 # Keys that other programs put into a config.json and that say nothing about the shape.
 _FOREIGN_KEYS = frozenset(
@@ -115,8 +115,8 @@ def _foreign_keys(values: Mapping[str, Any]) -> list[tuple[Violation, Severity]]
     """Remarks on the keys of a hub ``config.json`` that are not ours."""
     unknown = [k for k in values if k not in Config.model_fields and k not in _FOREIGN_KEYS]
     found = [(v, Severity.WARNING) for key in unknown if (v := _foreign_key(key, values))]
-    named = {violation.loc[0] for violation, _ in found}
-    other = [key for key in unknown if key not in named]
+    warned = {violation.loc[0] for violation, _ in found}
+    other = [key for key in unknown if key not in warned]
     if other:
         names = ", ".join(_shown(key).strip('"') for key in other)
         found.append((_foreign(other[0], names), Severity.INFO))
@@ -126,7 +126,7 @@ def _foreign_keys(values: Mapping[str, Any]) -> list[tuple[Violation, Severity]]
 def _foreign_key(key: str, values: Mapping[str, Any]) -> Violation | None:
     """Return what is wrong with one key that is not ours, if anything is."""
     if key in COUNTERPARTS or key in WITHOUT_EFFECT:
-        remedy = ignored(key, values, _DEFAULTS)
+        remedy = help_for(key, values, _DEFAULTS)
         message = f"{key} is ignored by the programs that read an OpenELM's config.json"
         return Violation("ELM102", (key,), message, remedy) if remedy else None
     meant = near(key, Config.model_fields, values)
@@ -165,7 +165,7 @@ def _unknown_in(values: Mapping[str, Any], loc: Loc) -> Violation:
     """Return the violation of a key that no config has, in a file that may have no others."""
     key, holder = str(loc[-1]), value_at(values, loc[:-1]) or {}
     if loc[:-1] == () and (key in COUNTERPARTS or key in WITHOUT_EFFECT):
-        remedy = ignored(key, values, _DEFAULTS) or "remove it"
+        remedy = help_for(key, values, _DEFAULTS) or "remove it"
         return Violation("ELM102", loc, f"unknown key {_shown(key)}", remedy)
     known = Schedule.model_fields if len(loc) > 1 else Config.model_fields
     return _unknown(key, near(key, known, holder), loc)

@@ -119,9 +119,9 @@ def check(document: Document) -> tuple[Config | None, list[Diagnostic]]:
 
             config, found = read_values(document.data, model=SparseConfig)
         # What is said of a value that the text has wrong says it a second time.
-        unread = {d.loc for d in document.diagnostics if d.code in ALWAYS_REPORTED and d.loc}
-        placed = (_placed(v, severity, document) for v, severity in found)
-        findings += [d for d in placed if d.loc not in unread]
+        faults = {d.loc for d in document.diagnostics if d.code in ALWAYS_REPORTED and d.loc}
+        diagnostics = (_placed(v, severity, document) for v, severity in found)
+        findings += [d for d in diagnostics if d.loc not in faults]
     if has_errors(findings):
         config = None
     return config, sorted(findings, key=lambda d: d.sort_key)

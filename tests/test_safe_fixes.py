@@ -7,7 +7,7 @@ What the release has is worked out here from the published numbers, and not by e
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -15,15 +15,19 @@ from typing import Any
 
 import oracles
 import pytest
+import yaml
 from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import elmcfg
 from elmcfg import fixes
 from elmcfg.diagnostics import Severity
 from elmcfg.document import Document, parse
 from elmcfg.formats.safetensors import write_header
+from elmcfg.geometry import geometry
 from elmcfg.linter import diagnose, has_weights_of
+from elmcfg.sources import shipped
 
 Values = dict[str, Any]
 Pairs = list[tuple[str, Any]]
@@ -32,7 +36,7 @@ Shapes = dict[str, tuple[int, ...]]
 LISTS = ("num_query_heads", "num_kv_heads", "ffn_multipliers")
 
 
-def released(model: oracles.Released) -> Values:
+def release(model: oracles.Released) -> Values:
     """Return a released config.json, from the published numbers."""
     return {
         "model_type": "openelm",
@@ -56,7 +60,7 @@ def released(model: oracles.Released) -> Values:
 
 
 UNIFORM = {
-    **released(oracles.RELEASED[0]),
+    **release(oracles.RELEASED[0]),
     "qkv_multipliers": [0.8],
     "num_query_heads": [16] * 16,
     "num_kv_heads": [4] * 16,
@@ -67,7 +71,7 @@ UNIFORM = {
 NO_FFN_LIST = {**UNIFORM, "ffn_multipliers": [2.25]}
 """The same, with one control point for all feed-forwards: two lists are left to tell the depth."""
 WRITTEN_OUT = {**UNIFORM, "qkv_multipliers": [0.8] * 16}
-ORIGINALS = [*map(released, oracles.RELEASED), UNIFORM, NO_FFN_LIST, WRITTEN_OUT]
+ORIGINALS = [*map(release, oracles.RELEASED), UNIFORM, NO_FFN_LIST, WRITTEN_OUT]
 
 
 def shapes(values: Values) -> Shapes:
@@ -121,16 +125,19 @@ def at(pairs: Pairs, key: str) -> int:
     return next((i for i, (name, _) in enumerate(pairs) if name == key), -1)
 
 
-def mutate(pairs: Pairs, chance: random.Random) -> None:
+# Slips that say nothing else than what was meant, and those that do.
+SLIPS = ("typo", "typo", "twice", "quote", "float", "german", "zero")
+WAYS = (
+    *SLIPS,
+    *("depth", "depth", "lose", "double", "move-in", "append", "drop-head", "swap"),
+    *("twice-other", "multipliers", "groups"),
+)
+
+
+def mutate(pairs: Pairs, chance: random.Random, ways: Sequence[str] = WAYS) -> None:
     """Change one thing, as people do."""
     key = chance.choice(LISTS)
-    way = chance.choice(
-        [
-            *("depth", "depth", "lose", "double", "move-in", "append", "drop-head", "swap"),
-            *("typo", "typo", "twice", "twice-other", "quote", "float", "german", "zero"),
-            *("multipliers", "groups"),
-        ]
-    )
+    way = chance.choice(ways)
     if way == "depth":
         key = "num_transformer_layers"
     elif way in ("typo", "twice", "twice-other"):
@@ -189,15 +196,15 @@ class Raw(str):
 def as_text(pairs: Pairs, notation: str) -> str:
     """Return the text of a file; keys may stand there twice."""
 
-    def written(value: Any) -> str:
+    def literal(value: Any) -> str:
         return str(value) if isinstance(value, Raw) else json.dumps(value)
 
     if notation == "yaml":
-        return "".join(f"{key}: {written(value)}\n" for key, value in pairs)
-    return "{\n" + ",\n".join(f'  "{key}": {written(value)}' for key, value in pairs) + "\n}\n"
+        return "".join(f"{key}: {literal(value)}\n" for key, value in pairs)
+    return "{\n" + ",\n".join(f'  "{key}": {literal(value)}' for key, value in pairs) + "\n}\n"
 
 
-def refused(document: Document) -> bool:
+def is_refused(document: Document) -> bool:
     """Return whether there is a fault left: an error, or a key of a hub config that is misspelt."""
     found = diagnose(document)
     misspelt = any(d.code == "ELM102" and d.severity is Severity.WARNING for d in found)
@@ -220,15 +227,37 @@ def test_a_safe_fix_gives_the_release_or_nothing(
         mutate(pairs, chance)
     before = parse(as_text(pairs, notation), f"x.{notation}")
     after, done = fixes.mend(before, diagnose)
-    if not done or refused(after):
+    if not done or is_refused(after):
         return
-    if not refused(before):  # a file that nobody refuses keeps the model that it has
+    if not is_refused(before):  # a file that nobody refuses keeps the model that it has
         assert before.data is not None
         assert after.data is not None
         assert shapes(after.data) == shapes(before.data)
         return
     assert after.data is not None
     assert shapes(after.data) == shapes(ORIGINALS[which]), (done, before.text)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(sorted(shipped())),
+    st.sampled_from(["yaml", "json"]),
+    st.integers(1, 3),
+    st.integers(0, 2**32),
+)
+def test_slips_in_a_shipped_variant_are_mended_to_it_or_stay(
+    name: str, notation: str, places: int, seed: int
+) -> None:
+    chance = random.Random(seed)
+    original = yaml.safe_load(shipped()[name].read_text())
+    pairs = list(original.items())
+    for _ in range(places):
+        mutate(pairs, chance, SLIPS)
+    after, _ = fixes.mend(parse(as_text(pairs, notation), f"x.{notation}"), diagnose)
+    if not is_refused(after):
+        assert after.data is not None
+        model, meant = (geometry(elmcfg.load(values)) for values in (after.data, original))
+        assert model.tensor_shapes() == meant.tensor_shapes()
 
 
 SMALL = oracles.corenet_lists(6, 128, 32, 4, (0.5, 2.0), (0.5, 3.0))
@@ -275,7 +304,7 @@ def test_beside_weights_it_gives_their_tensors_or_nothing(
     after, done = fixes.mend(
         before, partial(diagnose, weights=weights), has_weights_of=has_weights_of(weights)
     )
-    if done and not refused(after):  # what the file alone is refused for
+    if done and not is_refused(after):  # what the file alone is refused for
         assert after.data is not None
         assert shapes(after.data) == shapes(MODEL), (done, before.text)
 

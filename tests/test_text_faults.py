@@ -51,6 +51,8 @@ SLIPS = {
     "no quotes": ('"name": "small"', 'name: "small"', "name:", True),
     "True": ('"attention_dropout": 0.0', '"attention_dropout": True', "True", True),
     "None": ('"attention_dropout": 0.0', '"attention_dropout": None', "None", True),
+    "tab": ('"name": "small"', '"name": "sm\tall"', '\tall"', False),
+    "backslash": ('"name": "small"', r'"name": "C:\models"', r"\models", False),
     "bare word": ('"name": "small"', '"name": small', "small", False),
     "no leading digit": ('"bos_token_id": 1,', '"bos_token_id": .5,', ".5", False),
     "leading zero": ('"eos_token_id": 2,', '"eos_token_id": 02,', "02", False),
@@ -90,6 +92,13 @@ def test_slips_of_one_reading_are_mended(slip: str) -> None:
         }
     else:
         assert after.text == text
+
+
+def test_a_slip_in_a_list_hides_nothing_about_the_list() -> None:
+    short = json.dumps(SMALL.query_heads[:-1])
+    text = TEXT.replace(json.dumps(SMALL.query_heads), short[:-1] + ",]")
+    found = {(d.code, d.loc) for d in diagnose(parse(text, "x.json"))}
+    assert {("ELM201", ("num_query_heads",)), ("ELM201", ("num_kv_heads", 6))} <= found
 
 
 @given(st.sets(st.sampled_from(sorted(SLIPS.keys() - {"end"})), min_size=2, max_size=4))

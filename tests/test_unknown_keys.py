@@ -35,7 +35,7 @@ def remarks(notation: str = "json", **changes: Any) -> list[Diagnostic]:
     return [d for d in diagnose(parse(text, f"x.{notation}")) if d.severity is not Severity.INFO]
 
 
-def mended(notation: str = "json", **changes: Any) -> dict[str, Any]:
+def fix_all(notation: str = "json", **changes: Any) -> dict[str, Any]:
     """Return such a config after all fixes, and hold that the safe ones change nothing."""
     document = parse(json.dumps({**VALUES, **changes}, indent=1), f"x.{notation}")
     assert fixes.mend(document, diagnose)[0].text == document.text
@@ -57,7 +57,7 @@ def test_another_name_of_the_rope_base(notation: str) -> None:
     assert found.help == "did you mean rope_freq_constant?"
     if notation == "json":
         assert "is ignored by the programs that read an OpenELM" in found.message
-    assert mended(notation, rope_theta=500000) == {**VALUES, "rope_freq_constant": 500000}
+    assert fix_all(notation, rope_theta=500000) == {**VALUES, "rope_freq_constant": 500000}
 
 
 def test_what_says_the_same_is_no_remark() -> None:
@@ -75,10 +75,10 @@ def test_what_says_the_same_is_no_remark() -> None:
         "max_position_embeddings": 2048,
     }
     assert remarks(**same) == []
-    (named,) = diagnose(parse(json.dumps({**VALUES, **same}), "x.json"))
-    assert named.severity is Severity.INFO
-    assert named.help == "the programs that read an OpenELM's config.json ignore them"
-    assert all(key in named.message for key in same)
+    (info,) = diagnose(parse(json.dumps({**VALUES, **same}), "x.json"))
+    assert info.severity is Severity.INFO
+    assert info.help == "the programs that read an OpenELM's config.json ignore them"
+    assert all(key in info.message for key in same)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_key_of_ours_beside_it_is_never_replaced() -> None:
     assert (
         found.help == "what counts is rope_freq_constant, 10000: change that, or remove rope_theta"
     )
-    assert mended(**both) == {**VALUES, **both}
+    assert fix_all(**both) == {**VALUES, **both}
 
 
 def test_a_value_that_would_not_fit_is_not_moved() -> None:

@@ -162,6 +162,6 @@ def _show(
     if not flags["quiet"] and form in ("text", "concise"):
         say(frames.summary(tally, view.style), err=aside)
     if not flags["quiet"]:
-        left = frames.unfixed(tally, dry=form == "diff") if flags["fixing"] else ""
+        left = frames.errors_left(tally, dry=form == "diff") if flags["fixing"] else ""
         for line in filter(None, (left, frames.remedies(tally))):
             note(line)

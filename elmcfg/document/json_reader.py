@@ -44,6 +44,7 @@ _WORD = re.compile(r"[^\s,\]}:\"]+")
 _BARE_KEY = re.compile(r"([^\W\d]\w*)(?=\s*:)")
 _COMMENT = re.compile(r"(?://|#)[^\r\n]*|/\*(?s:.*?)\*/")
 _SINGLE_QUOTED = re.compile(r"'([^'\"\\\r\n]*)'")
+_ONE_LINE = re.compile(r'"((?:[^"\\\r\n]|\\.)*+)"')
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 _MOST_SHOWN = 40
 # A text with more faults is no JSON.
@@ -160,7 +161,7 @@ class _Reader:
             return result
         while True:
             if self.skip() == "}":
-                self.go_on(self.error("comma before }", "remove the comma"), loc)
+                self.go_on(self.error("comma before }", "remove the comma"))
                 self.at += 1
                 return result
             start = self.at
@@ -191,7 +192,7 @@ class _Reader:
             return result
         while True:
             if self.skip() == "]":
-                self.go_on(self.error("comma before ]", "remove the comma"), loc)
+                self.go_on(self.error("comma before ]", "remove the comma"))
                 self.at += 1
                 return result
             result.append(self.value((*loc, len(result)), depth + 1))
@@ -248,9 +249,22 @@ class _Reader:
         try:
             result, self.at = scanstring(self.text, self.at + 1, True)
         except json.JSONDecodeError as error:
+            whole = _ONE_LINE.match(self.text, self.at)
             self.at = min(error.pos, max(len(self.text) - 1, 0))
-            raise self.error(error.msg.lower().removesuffix(" at")) from None
+            fault = self.error(error.msg.lower().removesuffix(" at"), self.escape(error))
+            if whole is None:
+                raise fault from None
+            self.go_on(fault)
+            self.at = whole.end()
+            return whole[1]
         return str(result)
+
+    @staticmethod
+    def escape(error: json.JSONDecodeError) -> str:
+        """Return how to write what a string cannot hold as it is."""
+        if "escape" in error.msg:
+            return "write a backslash twice"
+        return r"write it as an escape: \t is a tab" if "control" in error.msg else ""
 
     def word_end(self) -> int:
         match = _WORD.match(self.text, self.at)
@@ -271,23 +285,21 @@ class _Reader:
                 return None
         if start >= len(self.text):
             raise self.error("a value is expected, but the file ends")
-        quoted = _SINGLE_QUOTED.match(self.text, start)
-        end = quoted.end() if quoted else end
+        quotation = _SINGLE_QUOTED.match(self.text, start)
+        end = quotation.end() if quotation else end
         fault = self.not_a_value(word, end)
         if not loc or word[0] in ",:]}":
             raise fault
         self.go_on(fault, loc)
         self.at = end
-        if quoted:
-            return quoted[1]
+        if quotation:
+            return quotation[1]
         return float(word) if _CONSTANT.fullmatch(word) else _PYTHON_WORDS.get(word)
 
     def not_a_value(self, word: str, end: int) -> UnusableTextError:
         """Return the fault of a word that is no number and none of JSON's own."""
         if _CONSTANT.fullmatch(word):
-            remedy = (
-                "write a finite number; Python's json and mlx-lm read this, other programs do not"
-            )
+            remedy = "write a finite number; only programs with Python's json, as mlx-lm, read this"
             return self.error(f"{word} is not a JSON value", remedy, end)
         remedy = f"write {json.dumps(_PYTHON_WORDS[word])}" if word in _PYTHON_WORDS else ""
         if word.startswith("'"):

@@ -104,10 +104,10 @@ def proposals(
         fix = mender(document, d)
         if fix is not None and fix.edits:
             fixes[d] = fix
-    return _without_rivals(_judged(document, fixes, has_weights_of))
+    return _without_rivals(_judge_by_weights(document, fixes, has_weights_of))
 
 
-def _judged(
+def _judge_by_weights(
     document: Document, fixes: dict[Diagnostic, Fix], has_weights_of: Judge | None
 ) -> dict[Diagnostic, Fix]:
     """Return the fixes, with what the weights say of them where there are some."""

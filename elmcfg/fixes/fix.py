@@ -19,7 +19,7 @@ class Fix:
             rule is that of :mod:`elmcfg.fixes`.
         edits: Replacements in the text.
         changes: What they change of the values; nothing, where only the text is at fault.
-        otherwise: Another way to mend it, for weights to choose between the two.
+        otherwise: Another way to fix it, for weights to choose between the two.
     """
 
     title: str

@@ -30,7 +30,7 @@ def wrong_length(document: Document, found: Diagnostic) -> Fix | None:
     if not isinstance(entries, list) or not fits((_DEPTH,), layers):
         return None
     lengths = _lengths(document, layers)
-    by_length = _to_depth(document, str(key), layers, lengths)
+    to_depth = _to_depth(document, str(key), layers, lengths)
     if len(lengths) > 1 and len(set(lengths.values())) == 1 and fits((_DEPTH,), len(entries)):
         deeper = of_changes(
             document,
@@ -38,8 +38,8 @@ def wrong_length(document: Document, found: Diagnostic) -> Fix | None:
             [Replace((_DEPTH,), len(entries))],
             safe=False,
         )
-        return replace(deeper, otherwise=by_length)
-    return by_length
+        return replace(deeper, otherwise=to_depth)
+    return to_depth
 
 
 def _to_depth(document: Document, key: str, layers: int, lengths: Mapping[str, int]) -> Fix | None:

@@ -76,7 +76,13 @@ def summary(tally: Tally, style: Style) -> str:
     return f"{counted(tally.files, 'file')} checked: {', '.join(parts)}"
 
 
-def unfixed(tally: Tally, *, dry: bool) -> str:
+def remedies(tally: Tally) -> str:
+    """How to have findings mended, where some can be."""
+    able = ((tally.fixable, "--fix"), (tally.unsafe, "--fix --unsafe-fixes"))
+    return "; ".join(f"{n:,} can be mended with {flags}" for n, flags in able if n)
+
+
+def errors_left(tally: Tally, *, dry: bool) -> str:
     """Return what a run that should fix files says of the errors that it leaves.
 
     Args:
@@ -92,12 +98,6 @@ def unfixed(tally: Tally, *, dry: bool) -> str:
         f"{changed}{counted(tally.errors, 'error')} {'is' if tally.errors == 1 else 'are'} left"
     )
     return f"{errors}; run 'elmcfg validate' without --diff to see what" if dry else errors
-
-
-def remedies(tally: Tally) -> str:
-    """How to have findings mended, where some can be."""
-    able = ((tally.fixable, "--fix"), (tally.unsafe, "--fix --unsafe-fixes"))
-    return "; ".join(f"{n:,} can be mended with {flags}" for n, flags in able if n)
 
 
 def counted(number: int, noun: str) -> str:

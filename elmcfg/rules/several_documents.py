@@ -12,7 +12,7 @@ PAGE = Page(
     """,
     why="""
         A variant is one document: most readers would take the first and ignore the rest. Put each
-        variant into a file of its own.
+        variant into a file of its own. The first is checked all the same.
     """,
     bad="""
         model_dim: 1280

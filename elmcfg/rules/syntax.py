@@ -8,10 +8,13 @@ PAGE = Page(
     name="syntax",
     severity=Severity.ERROR,
     what="""
-        The text is not valid YAML or JSON.
+        The text is not valid YAML or JSON. NaN and Infinity are no JSON either, though Python's
+        json, and with it mlx-lm, reads them.
     """,
     why="""
-        No program can read the file, and nothing else in it can be checked before this is mended.
+        Programs that keep to the standard stop at it. Where the text can be read on in one way
+        (NaN, a comma too many or missing, comments, other quotes), everything else in the file is
+        checked too; else nothing is before this is mended.
     """,
     bad='{"model_dim": 1280,}',
     good='{"model_dim": 1280}',

@@ -82,22 +82,22 @@ def near(key: str, known: Iterable[str], there: Iterable[str]) -> list[str]:
         known: All keys that there are.
         there: Those that the file has already, which it hardly means a second time.
     """
-    spelled = key.lower().replace("-", "_")
-    names, taken = list(known), set(there)
-    for options in ([name for name in names if name not in taken], names):
-        found = get_close_matches(spelled, options, n=3, cutoff=_ALIKE)
-        if found:
-            degrees = [SequenceMatcher(None, name, spelled).ratio() for name in found]
+    lowercase = key.lower().replace("-", "_")
+    names, present = list(known), set(there)
+    for options in ([name for name in names if name not in present], names):
+        close = get_close_matches(lowercase, options, n=3, cutoff=_ALIKE)
+        if close:
+            degrees = [SequenceMatcher(None, name, lowercase).ratio() for name in close]
             return [
                 name
-                for name, degree in zip(found, degrees, strict=True)
+                for name, degree in zip(close, degrees, strict=True)
                 if degree > degrees[0] - _CLEARLY
             ]
     return []
 
 
-def ignored(key: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    """Return how a key of other models that has no effect could be put right.
+def help_for(key: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Return how to put right a key of other models that has no effect.
 
     Args:
         key: A key of :data:`COUNTERPARTS` or :data:`WITHOUT_EFFECT`.
@@ -105,7 +105,7 @@ def ignored(key: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) ->
         defaults: What a config says where it says nothing.
 
     Returns:
-        A remedy; empty where the key says nothing else than the config.
+        Empty where the key says nothing else than the config.
     """
     value, ours = values[key], COUNTERPARTS.get(key)
     if value is None or value is False:
@@ -119,5 +119,5 @@ def ignored(key: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) ->
         return ""
     if values.get(ours) is None:
         return f"did you mean {ours}?"
-    shown = counts if isinstance(counts, int | float | str) else "the list"
-    return f"what counts is {ours}, {shown}: change that, or remove {key}"
+    text = counts if isinstance(counts, int | float | str) else "the list"
+    return f"what counts is {ours}, {text}: change that, or remove {key}"
