@@ -96,7 +96,8 @@ def roofline(name: str, bound: Roofline, style: Style, width: int) -> str:
     m = bound.machine
     lines = [
         style(
-            f"{printable(name)} on {m.name} ({amount(m.bandwidth, 'B/s')}, {amount(m.flops, 'FLOP/s')})",
+            f"{printable(name)} on {m.name} "
+            f"({amount(m.bandwidth, 'B/s')}, {amount(m.flops, 'FLOP/s')})",
             "bold",
         ),
         f"  prefill of the context  at least {bound.prefill_seconds * 1e3:,.3g} ms "

@@ -165,7 +165,7 @@ def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
 
 
 def proof(space: Space, result: Result, found: Sequence[Relaxation]) -> list[str]:
-    """That nothing fits, in lines: which bound is in the way, and the nearest design without each."""
+    """Say that nothing fits, which bound is in the way, and the nearest design without each."""
     named = f"of the space {space.name or 'given by flags'} fits"
     lines = [
         f"no free list {named}: proven"
