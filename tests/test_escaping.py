@@ -111,7 +111,7 @@ RECIPE = {
     "model_dim": 64, "head_dim": 16, "vocab_size": 256, "num_gqa_groups": 2,
     "ffn_dim_divisor": 16, "qkv_multipliers": [0.5, 1.0], "ffn_multipliers": [0.5, 4.0],
     "activation_fn_name": "swish", "normalization_layer_name": "rms_norm", "torch_dtype": "float32",
-    "schedule": {"decimals": 2, "curve": "linear"},
+    "schedule": {"decimals": 2},
 }  # fmt: skip
 BLOCK = {
     "attention": {"n_heads_in_group": 4, "no_op": False, "replace_with_linear": False},
