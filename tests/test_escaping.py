@@ -7,7 +7,10 @@ those of its own layout, and no line that such a name begins.
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from importlib import import_module
@@ -22,8 +25,11 @@ from studies import write_study
 
 import elmcfg
 from elmcfg.cli.main import _COMMANDS
+from elmcfg.cli.terminal import Output
+from elmcfg.escaping import escaped
 from elmcfg.formats import hub
 from elmcfg.render.reports import FORMATS
+from elmcfg.render.style import MARK
 
 ROOT = Path(__file__).parent.parent
 # A colour that elmcfg does not use, what erases the screen by a C1 code, DEL, a turn of direction,
@@ -36,16 +42,20 @@ EVIL_TEXT = EVIL.replace("\ud800", "")
 TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
+def is_unsafe(character: str) -> bool:
+    """Whether Unicode calls it a control character, or something that turns or breaks a line."""
+    return (
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        or unicodedata.bidirectional(character) in TURNS
+    )
+
+
 def faults(done: Outcome) -> list[str]:
     """What is wrong with the output of a command."""
     found = []
     for stream, text in (("stdout", done.out), ("stderr", done.err)):
-        for character in sorted(set(text) - set("\n\t")):
-            if (
-                unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-                or unicodedata.bidirectional(character) in TURNS
-            ):
-                found.append(f"{stream} has {character!r}: {text[:3000]!r}")
+        unsafe = sorted(character for character in set(text) - set("\n\t") if is_unsafe(character))
+        found += [f"{stream} has {character!r}: {text[:3000]!r}" for character in unsafe]
         if re.search(r"^\W*(elmcfg: )?INJECTED", text, re.MULTILINE):
             found.append(f"{stream} has a line of a stranger's: {text[:3000]}")
     return found
@@ -88,6 +98,8 @@ def mutants(tree: Any, evil: str) -> Iterator[Any]:
         yield changed(tree, path, evil, key=False)
         if isinstance(path[-1], str):
             yield changed(tree, path, evil, key=True)
+            # So near to the key that a fix is offered, which names it.
+            yield changed(tree, path, f"{path[-1]}\x1b\u202e", key=True)
     yield tree | {evil: evil}
 
 
@@ -95,11 +107,11 @@ RELEASED = json.loads(hub.dump(elmcfg.load("tiny"))) | {
     "name": "n", "description": "d", "source": "s", "auto_map": {"AutoConfig": "a.B"},
 }  # fmt: skip
 RECIPE = {
-    "name": "n", "description": "d", "source": ["s"], "num_transformer_layers": 4,
+    "name": "n", "description": "d", "source": "s", "num_transformer_layers": 4,
     "model_dim": 64, "head_dim": 16, "vocab_size": 256, "num_gqa_groups": 2,
     "ffn_dim_divisor": 16, "qkv_multipliers": [0.5, 1.0], "ffn_multipliers": [0.5, 4.0],
     "activation_fn_name": "swish", "normalization_layer_name": "rms_norm", "torch_dtype": "float32",
-    "schedule": {"decimals": 2, "curve": "linear"}, "vocab_sise": 3,
+    "schedule": {"decimals": 2},
 }  # fmt: skip
 BLOCK = {
     "attention": {"n_heads_in_group": 4, "no_op": False, "replace_with_linear": False},
@@ -278,7 +290,6 @@ def test_studies_of_others(run: Run, here: Path) -> None:
     for key in ("name", "match", "settings"):
         evil = EVIL if key == "name" else {EVIL: EVIL, "cost": EVIL}
         (here / "study" / "study.json").write_text(json.dumps(header | {key: evil}))
-        check("text")
         check("html")
     (here / "study" / "study.json").write_text(json.dumps(header))
     failed = next(i for i, record in enumerate(kept) if record["status"] == "failed")
@@ -294,8 +305,7 @@ def test_studies_of_others(run: Run, here: Path) -> None:
             (here / "study" / "journal.jsonl").write_text(
                 "".join(json.dumps(record) + "\n" for record in records)
             )
-            check("text")
-            check("csv")
+            check("csv" if index == failed else "text")
 
 
 def test_spaces_and_settings(run: Run, here: Path) -> None:
@@ -346,9 +356,9 @@ ON_FILES = (
     ("build-and-run", "--shapes-only", "--save"),
     ("scale", "--layers", "3", "--from"),
     ("scale", "--layers", "4", "--model-dim", "256", "-o"),
-    ("scale", "--max-params", "1B", "-o"),
+    ("scale", "--layers", "4", "--model-dim", "256", "--max-params", "1B", "-o"),
     ("scale", "--max-params", "1B", "--space"),
-    ("scale", "--max-params", "1B", "--count", "2", "-o"),
+    ("scale", "--layers", "4", "--model-dim", "256", "--max-params", "1B", "--count", "2", "-o"),
     ("study",),
     ("study", "--dry-run", "--measure", "costs", "--variant"),
     ("study", "--variant", "tiny", "--measure", "costs", "-o"),
@@ -362,12 +372,13 @@ WHAT = ("missing", "good", "bad", "folder", "folder of configs", "weights", "no 
 @pytest.mark.parametrize("command", ON_FILES, ids=" ".join)
 def test_names_of_files(run: Run, here: Path, command: tuple[str, ...]) -> None:
     for what in WHAT:
-        for ending in ("", ".yaml", ".json", ".gguf", ".safetensors"):
+        slow = command[0] == "build-and-run"
+        for ending in ("", ".yaml", ".json", ".gguf", ".safetensors")[: 2 if slow else None]:
             path = here / what.replace(" ", "") / ending.removeprefix(".") / (EVIL_NAME + ending)
             path.parent.mkdir(parents=True, exist_ok=True)
             text = yaml.safe_dump(RECIPE) if ending != ".json" else json.dumps(RECIPE)
             if what == "good":
-                path.write_text(text.replace("vocab_sise", "rope_freq_constant"))
+                path.write_text(text)
             elif what == "bad":
                 path.write_text(text.replace("16", "17", 1))
             elif what == "weights":
@@ -384,6 +395,9 @@ def test_names_of_files(run: Run, here: Path, command: tuple[str, ...]) -> None:
             assert not faults(done), (what, ending)
 
 
+SMALL = ["--layers", "4", "--model-dim", "256"]
+
+
 def options() -> Iterator[tuple[str, str]]:
     for name in _COMMANDS:
         command: click.Command = import_module(f"elmcfg.cli.{name.replace('-', '_')}").command
@@ -397,10 +411,11 @@ def test_values_of_options(run: Run, command: str, option: str) -> None:
     needed = {
         "diff": ["tiny", "openelm-270m"], "convert": ["tiny", "out"], "report": ["study"],
         "study": ["--variant", "tiny", "--measure", "costs", "--dry-run"],
-        "scale": [], "validate": ["tiny"], "show": ["tiny"], "build-and-run": ["tiny", "--shapes-only"],
+        "scale": [], "validate": ["tiny"], "show": ["tiny"],
+        "build-and-run": ["tiny", "--shapes-only"],
     }  # fmt: skip
     for value in (EVIL_NAME, "1" + EVIL_NAME, f"a={EVIL_NAME}", f"{EVIL_NAME}=1"):
-        for more in ([], ["--layers", "4", "--model-dim", "256"], ["--max-params", "1B"]):
+        for more in ([], SMALL, ["--max-params", "1B", *SMALL]):
             if command == "scale" or not more:
                 arguments = [command, *more, *needed.get(command, []), option, value]
                 assert not faults(run(*arguments)), arguments
@@ -413,3 +428,113 @@ def test_words_of_the_command_line(run: Run) -> None:
         *((name, EVIL_NAME, EVIL_NAME, EVIL_NAME) for name in _COMMANDS),
     ):  # fmt: skip
         assert not faults(run(*arguments)), arguments
+
+
+def test_what_is_unsafe_is_what_unicode_says() -> None:
+    every = [chr(code) for code in range(sys.maxunicode + 1)]
+    unsafe = {c for c in every if is_unsafe(c)} - {"\n", "\t"}
+    assert len(unsafe) > 2000
+    changed_ones = {c for c in every if escaped(c) != c}
+    assert unsafe <= changed_ones
+    # What can be seen, a space, or what joins the letters of a word stays as it is.
+    assert not [c for c in changed_ones if unicodedata.category(c)[0] in "NPSM" and c.isprintable()]
+    family = "\N{MAN}\u200d\N{WOMAN}"
+    for text in (
+        "caf\xe9\xa0\u3000\u65e5\u672c",
+        "\u0645\u06cc\u200c\u062e",
+        family,
+        "a\tb\nc\r\nd",
+    ):
+        assert escaped(text) == text
+    assert escaped("a\rb\x1b\x9b\x7f\u202e\udcff") == r"a\rb\x1b\x9b\x7f\u202e\udcff"
+
+
+def test_only_codes_of_our_own_reach_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("x.json").write_text(json.dumps(RECIPE | {"name": "\x1b[1;31mred"}))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for command in (("validate",), ("show",), ("diff", "tiny")):
+        done = run(*command, "x.json")
+        plain = re.sub(r"\x1b\[(0|1|2|1;)?(3[1-6])?m", "", done.out)
+        assert plain != done.out
+        assert not faults(Outcome(done.code, plain, done.err))
+    # Whoever guesses how a mark is made has the wrong one.
+    assert MARK not in os.urandom(16).hex()
+    assert len(MARK) == 32
+
+
+def test_the_yaml_that_is_written_keeps_the_name_on_any_terminal(run: Run, here: Path) -> None:
+    name = "a\u202eb\x9b\u2066c"
+    (here / "x.json").write_text(json.dumps(RECIPE | {"name": name}))
+    done = run("scale", "--from", "x.json", "--layers", "5", "-q")
+    assert not faults(done)
+    assert yaml.safe_load(done.out)["name"] == name
+    assert run("scale", "--from", "x.json", "--layers", "5", "-q", "-o", "y.yaml").code == 0
+    assert yaml.safe_load((here / "y.yaml").read_text(encoding="utf-8"))["name"] == name
+    assert not {c for c in (here / "y.yaml").read_text() if is_unsafe(c)} - {"\n"}
+
+
+@pytest.mark.parametrize("option", ["--name", "--description"])
+def test_such_a_name_is_refused(run: Run, option: str) -> None:
+    for bad in ("\x1b[31m", "\x9b", "\x7f", "\u202e", "\udcff", "\n", "\u2028"):
+        done = run("scale", *SMALL, option, f"a{bad}b")
+        assert done.code == 2
+        assert f"'{option}': " in done.err
+        assert repr(bad)[1:-1] in done.err.replace("\\\\", "\\")
+    assert run("scale", *SMALL, option, "caf\xe9 \u65e5\u672c").code == 0
+
+
+TROJAN = """\
+num_transformer_layers: 4
+model_dim: 64
+head_dim: 16
+# \u202etxet\u202c, and a \u65e5\u672c
+vocab_sise: 256
+num_gqa_groups: 2
+ffn_dim_divisor: 16
+qkv_multipliers: [0.5, 1.0]
+ffn_multipliers: [0.5, 4.0]
+"""
+
+
+def test_a_diff_is_escaped_and_the_file_is_not(run: Run, here: Path) -> None:
+    file = here / "x.yaml"
+    file.write_text(TROJAN, encoding="utf-8")
+    done = run("validate", "--diff", "x.yaml")
+    assert not faults(done)
+    assert " # \\u202etxet\\u202c, and a \u65e5\u672c\n" in done.out
+    assert "this diff cannot be applied" in done.err
+    assert run("validate", "--fix", "x.yaml").code == 0
+    assert file.read_text(encoding="utf-8") == TROJAN.replace("vocab_sise", "vocab_size")
+    file.write_text(TROJAN.replace("\u202e", "").replace("\u202c", "\u200d"), encoding="utf-8")
+    assert "cannot be applied" not in run("validate", "--diff", "x.yaml").err
+
+
+def test_a_diff_of_windows_lines_can_be_applied(run: Run, here: Path) -> None:
+    (here / "x.yaml").write_bytes(re.sub("#.*\n", "", TROJAN).replace("\n", "\r\n").encode())
+    done = run("validate", "--diff", "x.yaml")
+    assert "cannot be applied" not in done.err
+    assert "+vocab_size: 256\r\n" in done.out
+
+
+def test_a_mended_standard_input_is_the_text_itself(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what the file will hold; only on a terminal it is shown instead."""
+    mended = TROJAN.replace("vocab_sise", "vocab_size")
+    assert run("validate", "--fix", "-", stdin=TROJAN).out == mended
+    monkeypatch.setattr(Output, "isatty", lambda _: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    done = run("validate", "--fix", "-", stdin=TROJAN)
+    assert done.out == escaped(mended) != mended
+
+
+def test_an_encoding_that_lacks_characters_gets_no_controls_either(here: Path) -> None:
+    """Click would write to the bytes below, were there any."""
+    (here / "x.json").write_text(json.dumps(RECIPE | {"description": "\x1b[31m\u65e5\u672c"}))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "elmcfg", "show", "x.json"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"\\x1b[31m??" in done.stdout
+    assert b"\x1b" not in done.stdout

@@ -17,7 +17,8 @@ PACKAGE = Path(elmcfg.__file__).parent
 MAY_IMPORT = {
     "diagnostics": set(),
     "codes": {"rules"},
-    "document": {"diagnostics"},
+    "document": {"diagnostics", "escaping"},
+    "escaping": set(),
     "schedule": set(),
     "geometry": {"schedule"},
     "storage": {"geometry"},

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from elmcfg import units
+from elmcfg.escaping import escaped
 from elmcfg.hardware import machine
 
 T = TypeVar("T")
@@ -61,7 +62,15 @@ def _some_bytes(text: str) -> int:
     return found
 
 
+def _one_line(text: str) -> str:
+    unsafe = next((c for c in text if c in "\n\t" or escaped(c) != c), None)
+    if unsafe is not None:
+        raise ValueError(f"{text!r} holds {unsafe!r}, which would garble a terminal")
+    return text
+
+
 INDICES = Written("LAYERS", _indices)
 HARDWARE = Written("NAME|BANDWIDTH,FLOPS", machine)
 BYTES = Written("BYTES", _some_bytes)
+ONE_LINE = Written("TEXT", _one_line)
 TIME = Written("TIME", units.duration)

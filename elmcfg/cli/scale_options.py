@@ -11,7 +11,7 @@ import click
 
 from elmcfg import units
 from elmcfg.cli.common import Function
-from elmcfg.cli.parameters import HARDWARE, INDICES, Written, whole_number
+from elmcfg.cli.parameters import HARDWARE, INDICES, ONE_LINE, Written, whole_number
 from elmcfg.costs import DTYPE_BYTES
 from elmcfg.search.budgets import QUANTITIES, WEIGHT_BYTES, quantity
 
@@ -145,8 +145,8 @@ model_options = _together(
         "--torch-dtype", type=click.Choice(list(DTYPE_BYTES)),
         help="Type of the weights.",
     ),
-    option("--name", help="Name of the variant."),
-    option("--description", help="What it is for."),
+    option("--name", type=ONE_LINE, help="Name of the variant."),
+    option("--description", type=ONE_LINE, help="What it is for."),
 )  # fmt: skip
 
 _SHOWN = {"target_params", "min_params", "max_params", "max_kv_cache"}

@@ -1,7 +1,7 @@
 """The one place where text leaves for a terminal or a log.
 
 While a command runs, standard output and standard error are an :class:`Output` each. Whatever is
-written there, by elmcfg, by click or by any library, passes :func:`elmcfg.render.escaping.escaped`,
+written there, by elmcfg, by click or by any library, passes :func:`elmcfg.escaping.escaped`,
 and only codes that :class:`elmcfg.render.style.Style` has marked reach the terminal as such.
 """
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
-from elmcfg.render.escaping import escaped
+from elmcfg.escaping import escaped
 from elmcfg.render.style import BREAK, MARK
 
 

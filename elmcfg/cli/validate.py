@@ -23,6 +23,7 @@ from elmcfg.cli.common import (
 )
 from elmcfg.cli.terminal import write_exactly
 from elmcfg.document import write_back
+from elmcfg.escaping import escaped
 from elmcfg.render import frames
 from elmcfg.render.reports import FORMATS, View, report_of
 from elmcfg.render.style import Style, wants_colour
@@ -157,8 +158,15 @@ def _show(
     """
     form = "diff" if flags["fixing"] == Fixing.DIFF else flags["format_"]
     view = View(Style(colour=wants_colour(sys.stderr if aside else sys.stdout)), width())
+    garbled = False
     for piece in report_of(form)(results, view):
         say(piece, err=aside)
+        garbled = garbled or (form == "diff" and escaped(f"{piece}\n") != f"{piece}\n")
+    if garbled:
+        note(
+            "elmcfg: this diff cannot be applied: characters that would garble a terminal are "
+            "shown as \\x1b and the like; --fix changes the files themselves"
+        )
     if not flags["quiet"] and form in ("text", "concise"):
         say(frames.summary(tally, view.style), err=aside)
     if not flags["quiet"]:

@@ -8,12 +8,14 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from elmcfg.document.files import LinkError, read_regular
 from elmcfg.document.temporary import beside
 from elmcfg.document.tree import MAX_BYTES
+from elmcfg.escaping import escaped
 
 
 class TargetTakenError(FileExistsError):
@@ -26,23 +28,24 @@ class TargetTakenError(FileExistsError):
 def dump_yaml(values: Mapping[str, Any]) -> str:
     """YAML text with the keys in the given order and each list on lines of its own.
 
+    Text that would garble a terminal is written with escapes, so that it is the same on one.
+
     Args:
         values: Plain dicts, lists and scalars.
     """
     import yaml  # as in reading: only who writes YAML pays for PyYAML
 
     # libyaml's emitter takes a fifth of the time of the one in Python.
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(
-        yaml.dump(
-            dict(values),
-            Dumper=dumper,
-            sort_keys=False,
-            default_flow_style=None,
-            width=100,
-            allow_unicode=True,
-        )
+    dump = partial(
+        yaml.dump,
+        dict(values),
+        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+        sort_keys=False,
+        default_flow_style=None,
+        width=100,
     )
+    text = str(dump(allow_unicode=True))
+    return text if escaped(text) == text else str(dump(allow_unicode=False))
 
 
 @contextlib.contextmanager

@@ -98,7 +98,8 @@ def roofline(name: str, bound: Roofline, spent: Cost, style: Style, width: int) 
     dtypes = f"weights {spent.weight_dtype.partition(',')[0]}, KV cache {spent.cache_dtype}"
     lines = [
         style(
-            f"{printable(name)} on {m.name} ({amount(m.bandwidth, 'B/s')}, {amount(m.flops, 'FLOP/s')})",
+            f"{printable(name)} on {m.name} "
+            f"({amount(m.bandwidth, 'B/s')}, {amount(m.flops, 'FLOP/s')})",
             "bold",
         ),
         f"  {dtypes}",

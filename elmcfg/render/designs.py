@@ -167,7 +167,7 @@ def relaxation_values(found: Sequence[Relaxation]) -> list[dict[str, Any]]:
 def proof(
     task: Task, result: Result, found: Sequence[Relaxation], least_tolerance: Fraction | None
 ) -> list[str]:
-    """List that nothing fits, which bound is in the way, and the nearest design without each."""
+    """Say that nothing fits, which bound is in the way, and the nearest design without each."""
     space = task.space
     named = f"of the space {space.name or 'given by flags'} fits"
     lines = [

@@ -25,7 +25,9 @@ def report(results: Iterable[Checked], view: View) -> Iterator[str]:
         path = frames.printable(checked.input.shown)
         for line in unified_diff(_lines(checked.before), _lines(checked.text), path, path):
             colours = [_COLOURS[line[0]]] if line[0] in _COLOURS else []
-            shown = view.style(line.removesuffix("\n"), *colours)
+            body = line.rstrip("\r\n")
+            end = line[len(body) :].removesuffix("\n")
+            shown = view.style(body, *colours) + end
             yield shown if line.endswith("\n") else shown + _NO_END
 
 
