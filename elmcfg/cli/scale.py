@@ -31,6 +31,7 @@ from elmcfg.profiles import PROFILES
 from elmcfg.render import beside, machine
 from elmcfg.render.style import Style
 from elmcfg.scaling import rescaled, scale, select_layers
+from elmcfg.sources import is_folder
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
 _SCHEDULE = ("decimals", "frame_qkv_multiplier", "frame_ffn_multiplier")
@@ -206,7 +207,7 @@ def write(content: str, output: Path | None, force: bool) -> None:
     if output is None:
         say(content.removesuffix("\n"))
         return
-    if output.is_dir():
+    if is_folder(str(output)):
         fail(f"{output}: this is a folder; name a file in it", 2)
     try:
         write_atomically(output, content, overwrite=force)

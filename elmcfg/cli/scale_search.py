@@ -14,6 +14,7 @@ from elmcfg.cli.scale import as_flags, config_keys, text, told, write
 from elmcfg.cli.scale_options import Amount
 from elmcfg.costs import cost
 from elmcfg.diagnostics import InvalidConfigError
+from elmcfg.document import exists
 from elmcfg.geometry import geometry
 from elmcfg.linter import load
 from elmcfg.render import designs as drawn
@@ -162,7 +163,7 @@ def _write_many(
     remark: str,
 ) -> None:
     """Each design to a file of its own: none is written unless all can be."""
-    if folder.exists() and not folder.is_dir():
+    if exists(folder) and not folder.is_dir():
         fail(f"{folder}: this is a file; --count and --pareto write into a folder", 2)
     ending = "json" if format_ == "hub" else "yaml"
     stem = task.keys.get("name") or "design"
@@ -172,7 +173,7 @@ def _write_many(
     for number, design in enumerate(chosen, start=1):
         config = task.config(design).model_copy(update={"name": f"{stem}-{number:02}"})
         files.append((folder / f"{config.name}.{ending}", text(config, format_, remark)))
-    taken = [path for path, _ in files if path.exists()]
+    taken = [path for path, _ in files if exists(path)]
     if taken and not force:
         fail(f"{taken[0]}: there is a file already; --force replaces it", 2)
     try:
