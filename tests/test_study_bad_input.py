@@ -147,7 +147,7 @@ def nested(depth: int) -> list[Any]:
 
 
 DEEP = "100,000 lists in each other"
-ODD = (
+ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, float("nan"), float("inf"), 10**400, 2**63, 1e308, -1e308, "",
     "x", "nan", "1e3", "\ud800", "\x1b[31m", "9" * 5000, [], {}, [[]], [None], {"a": 1}, {"": None},
     nested(150), DEEP,
