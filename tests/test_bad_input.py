@@ -4,6 +4,7 @@ Each case is a fresh process that may have 500 MB of address space, so that goin
 20 seconds of processor time, so that a loop without end is; the times themselves are no assertion.
 """
 
+import json
 import resource
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Run
 
 ROOT = Path(__file__).parent.parent
 MB = 10**6
@@ -180,3 +182,85 @@ def test_endless_standard_input_is_read_no_further_than_a_config_goes(tmp_path: 
         endless.kill()
     assert done.returncode == 1
     assert b"too large" in done.stdout
+
+
+LONG = "x" * 6_000
+OUT = ("scale", "--layers", "2", "--model-dim", "64", "-o")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("validate", LONG),
+        ("validate", f"{LONG}/*.yaml"),
+        ("validate", "--weights", LONG, "tiny"),
+        ("show", LONG),
+        ("show", "tiny", "--plot", f"{LONG}.svg"),
+        ("diff", LONG, "tiny"),
+        ("convert", LONG, "out"),
+        *(("convert", "tiny", name) for name in (LONG, f"{LONG}.yaml", f"{LONG}/out", "y" * 300)),
+        ("convert", "tiny", "out", "--tokenizer", LONG),
+        ("convert", "tiny", "out", "--slice", LONG),
+        ("build-and-run", LONG),
+        ("build-and-run", LONG, "tiny"),
+        ("scale", "--from", LONG, "--target-params", "1M"),
+        (*OUT, LONG),
+        (*OUT, f"{LONG}/a.yaml"),
+        ("scale", "--target-params", "1M", "--space", LONG),
+        ("study", LONG, "--dry-run"),
+        ("study", "--variant", LONG, "--measure", "costs", "--dry-run"),
+        ("study", "--variant", "tiny", "--measure", "costs", "-o", LONG),
+        ("study", "--variant", "tiny", "--measure", "training", "--corpus", LONG, "--dry-run"),
+        ("study", "-o", LONG, "--resume"),
+        ("report", LONG),
+    ],
+    ids=lambda command: " ".join(part[:20] for part in command),
+)
+def test_paths_that_are_too_long(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*command)  # which fails at an internal error
+    assert done.code in (1, 2)
+    assert "Errno" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", [r'"a\0b"', r'"\ud800"', "x" * 300, "x" * 6_000, f"{'y/' * 3000}z"]
+)
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "variants: [NAME]\nmeasure: [costs]\n",
+        "variants: [{name: a, file: NAME}]\nmeasure: [costs]\n",
+        "variants: [tiny]\nmeasure: [training]\ncorpus: {source: NAME}\n",
+        "variants: [tiny]\nmeasure: [training]\ncorpus: {source: p.yaml, tokenizer: NAME}\n",
+        "variants: [{pareto: {space: NAME, target_params: 1M}}]\nmeasure: [costs]\n",
+    ],
+)
+def test_paths_in_a_plan_that_cannot_be(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.yaml").write_text(plan.replace("NAME", name))
+    done = run("study", "p.yaml", "-o", "out")
+    assert done.code == 2
+    assert "the plan cannot be used\np.yaml:" in done.err or "is not UTF-8" in done.err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("name", ["x" * 256 + ".safetensors", "x" * 10**6 + ".safetensors"])
+@pytest.mark.parametrize("command", [("show", "m"), ("validate", "m"), ("convert", "m", "out")])
+def test_an_index_of_names_that_no_file_can_have(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m").mkdir()
+    index = Path("m", "model.safetensors.index.json")
+    index.write_text(json.dumps({"weight_map": {"transformer.norm.weight": name}}))
+    done = run(*command)
+    assert done.code == 1
+    said = done.out + done.err
+    assert f"names {name[:80]}..., which is not there" in " ".join(said.split())
+    assert len(said) < 2_000

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from conftest import Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_study import lines
+
+from elmcfg.cli.report import _forms, _write
+from elmcfg.study.results import NotAStudyError, read_results
 
 PLAN = """\
 variants: [{profile: uniform}]
@@ -122,3 +130,154 @@ def test_a_scheduler_without_dask_is_told_before_anything_is_written(
     assert code == 1
     assert "pip install 'elmcfg[dask]'" in err
     assert not (tmp_path / "out").exists()
+
+
+STUDY = Path(__file__).parent.parent / "docs" / "studies" / "schedules-20m"
+HEADER: dict[str, Any] = json.loads((STUDY / "study.json").read_text())
+RECORDS: list[Any] = [
+    json.loads(line) for line in (STUDY / "journal.jsonl").read_text().splitlines()
+]
+
+
+def nested(depth: int) -> list[Any]:
+    values: list[Any] = []
+    for _ in range(depth):
+        values = [values]
+    return values
+
+
+DEEP = "100,000 lists in each other"
+ODD: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1.5, float("nan"), float("inf"), 10**400, 2**63, 1e308, -1e308, "",
+    "x", "nan", "1e3", "\ud800", "\x1b[31m", "9" * 5000, [], {}, [[]], [None], {"a": 1}, {"": None},
+    nested(150), DEEP,
+)  # fmt: skip
+
+
+def places(values: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every value in a tree."""
+    yield place
+    keys: Any = values if isinstance(values, dict) else ()
+    if isinstance(values, list):
+        keys = range(len(values))
+    for key in keys:
+        yield from places(values[key], (*place, key))
+
+
+# The header first, then a record of each line.
+PLACES = [(i, p) for i, tree in enumerate([HEADER, *RECORDS]) for p in places(tree)]
+
+
+def changed(values: Any, place: tuple[Any, ...], how: str, odd: Any) -> Any:
+    """A copy of a tree with one value replaced, taken out or doubled."""
+    if not place:
+        return odd
+    if len(place) > 1:
+        inner = changed(values[place[0]], place[1:], how, odd)
+    else:
+        inner = odd
+        if how == "remove":
+            if isinstance(values, dict):
+                return {key: value for key, value in values.items() if key != place[0]}
+            return [value for at, value in enumerate(values) if at != place[0]]
+        if how == "double" and isinstance(values, list):
+            return [*values, values[place[0]]]
+    copy = dict(values) if isinstance(values, dict) else list(values)
+    copy[place[0]] = inner
+    return copy
+
+
+def as_json(values: Any) -> str:
+    """JSON, with what is deeper than Python's calls in place of its mark."""
+    return json.dumps(values).replace(json.dumps(DEEP), "[" * 100_000 + "]" * 100_000)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(PLACES),
+            st.sampled_from(["replace", "replace", "remove", "double"]),
+            st.sampled_from(ODD),
+        ),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda change: change[0][0],
+    )
+)
+def test_a_damaged_study_is_reported_or_refused_in_words(changes: list[Any]) -> None:
+    trees = [HEADER, *RECORDS]
+    for (index, place), how, odd in changes:
+        trees[index] = changed(trees[index], place, how, odd)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "study.json").write_text(as_json(trees[0]))
+        (folder / "journal.jsonl").write_text("".join(as_json(t) + "\n" for t in trees[1:]))
+        refusal = ""
+        try:
+            _write(folder / "out", _forms(read_results(folder)), quiet=True)
+        except NotAStudyError as error:
+            refusal = str(error)
+        assert "\n" not in refusal
+        assert len(refusal) < 3_000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variants": []}, "study.json: variants: Tuple should have at least 1 item"),
+        ({"variants": HEADER["variants"][:1] * 2}, "two variants have one name"),
+        ({"variants": HEADER["variants"][:1]}, "which is no variant"),
+        ({"name": 7}, "study.json: name: Input should be a valid string"),
+        ({"format": 2}, "has format 2, and this elmcfg reads format 1"),
+        ({"settings": DEEP}, "study.json cannot be read: recursion limit"),
+    ],
+)
+def test_a_study_json_that_cannot_be_is_refused(
+    run: Run, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "study.json").write_text(as_json(HEADER | change))
+    (tmp_path / "journal.jsonl").write_bytes((STUDY / "journal.jsonl").read_bytes())
+    done = run("report", str(tmp_path))
+    assert done.code == 1
+    assert message in done.err
+
+
+@pytest.mark.parametrize("seconds", ["soon", None, float("nan"), -1, 10**400])
+def test_a_record_of_no_time_is_no_record(run: Run, tmp_path: Path, seconds: object) -> None:
+    """Neither for who goes on with the study, and estimates what is left by it."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("variants: [tiny]\nmeasure: [costs, speed]\nengine: {speed: 1TFLOPS}\n")
+    assert run("study", str(plan), "-o", str(tmp_path / "out"), "--measure", "costs").code == 0
+    (record,) = lines(tmp_path / "out")
+    text = json.dumps(record | {"seconds": seconds})
+    (tmp_path / "out" / "journal.jsonl").write_text(text + "\n")
+    done = run("study", str(plan), "-o", str(tmp_path / "out"), "--resume", "--dry-run")
+    assert done.code == 0
+    assert "of them are done" not in done.out
+
+
+def test_two_variants_that_are_one_model_share_their_records(run: Run, tmp_path: Path) -> None:
+    jobs = [job for job in HEADER["jobs"] if job["variant"] == "uniform"]
+    first = next(v for v in HEADER["variants"] if v["name"] == "uniform")
+    header = HEADER | {
+        "variants": [first, first | {"name": "alias"}],
+        "jobs": [*jobs, *(job | {"variant": "alias"} for job in jobs)],
+    }
+    (tmp_path / "study.json").write_text(json.dumps(header))
+    (tmp_path / "journal.jsonl").write_bytes((STUDY / "journal.jsonl").read_bytes())
+    done = run("report", str(tmp_path), "--format", "json")
+    assert done.code == 0
+    rows = json.loads(done.out)["variants"]
+    assert rows[0] | {"variant": ""} == rows[1] | {"variant": ""}
+
+
+def test_two_trainings_of_one_seed_are_refused(run: Run, tmp_path: Path) -> None:
+    records = [r for r in RECORDS if r["kind"] == "training"]
+    (tmp_path / "journal.jsonl").write_text(
+        "".join(json.dumps(r | {"seed": 0}) + "\n" for r in records)
+    )
+    (tmp_path / "study.json").write_text(json.dumps(HEADER))
+    done = run("report", str(tmp_path))
+    assert done.code == 1
+    assert "has two trainings with seed 0 and learning rate 0.001" in done.err

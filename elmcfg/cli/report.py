@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from elmcfg.cli.common import fail, format_option, note, out_style, quiet_option, say, width
-from elmcfg.document import write_atomically
+from elmcfg.document import exists, write_atomically
 from elmcfg.study.results import NotAStudyError, Results, read_results
 
 _INSTALL = "reports need scipy, Jinja2 and vl-convert: pip install 'elmcfg[study]'"
@@ -35,7 +35,7 @@ def command(folder: Path, output: Path | None, format_: str, quiet: bool) -> Non
 
     Exit codes: 0 reported, 1 the study is damaged or has no result yet, 2 no study there.
     """
-    if not (folder / "study.json").is_file():
+    if not exists(folder / "study.json"):
         fail(f"{folder} is not a study's folder; elmcfg study PLAN.yaml -o DIR makes one", 2)
     try:
         forms = _forms(read_results(folder))

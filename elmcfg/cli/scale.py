@@ -32,6 +32,7 @@ from elmcfg.render import beside, machine
 from elmcfg.render.frames import printable
 from elmcfg.render.style import BREAK, Style
 from elmcfg.scaling import context_keys, rescaled, scale, select_layers
+from elmcfg.sources import is_folder
 
 _SPELLINGS = {"num_transformer_layers": "--layers", "num_gqa_groups": "--queries-per-kv-head"}
 # What a file of such a name holds, the first where no form is asked for.
@@ -252,7 +253,7 @@ def write(content: str, output: Path | None, force: bool) -> None:
     if output is None:
         say(content.removesuffix("\n"))
         return
-    if output.is_dir():
+    if is_folder(str(output)):
         fail(f"{output}: this is a folder; name a file in it", 2)
     try:
         write_atomically(output, content, overwrite=force)

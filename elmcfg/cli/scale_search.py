@@ -13,6 +13,7 @@ from elmcfg.cli.scale import ENDINGS, as_flags, config_keys, text, told, unkept,
 from elmcfg.cli.scale_options import Amount
 from elmcfg.costs import as_run
 from elmcfg.diagnostics import InvalidConfigError
+from elmcfg.document import exists
 from elmcfg.geometry import geometry
 from elmcfg.linter import load
 from elmcfg.render import designs as drawn
@@ -163,7 +164,7 @@ def _write_many(
     remark: str,
 ) -> None:
     """Each design to a file of its own: none is written unless all can be."""
-    if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in ENDINGS):
+    if not folder.is_dir() and (exists(folder) or folder.suffix.lower() in ENDINGS):
         fail(f"{folder}: this is a file; --count and --pareto write into a folder", 2)
     ending = "json" if format_ == "hub" else "yaml"
     stem = task.keys.get("name") or "design"
@@ -173,7 +174,7 @@ def _write_many(
     for number, design in enumerate(chosen, start=1):
         config = task.config(design).model_copy(update={"name": f"{stem}-{number:02}"})
         files.append((folder / f"{config.name}.{ending}", text(config, format_, remark)))
-    taken = [path for path, _ in files if path.exists()]
+    taken = [path for path, _ in files if exists(path)]
     if taken and not force:
         fail(f"{taken[0]}: there is a file already; --force replaces it", 2)
     try:

@@ -10,7 +10,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.document import new_file
+from elmcfg.document import exists, new_file
 from elmcfg.render.frames import printable
 from elmcfg.search.budgets import Conditions, Quantity
 
@@ -37,7 +37,7 @@ def check(path: Path, overwrite: bool) -> None:
     """
     if path.suffix.lower() not in ENDINGS:
         raise PlotError(f"{path}: a picture ends in {', '.join(ENDINGS)}")
-    if path.exists() and not overwrite:
+    if exists(path) and not overwrite:
         raise PlotError(f"{path}: there is a file already; --force replaces it")
 
 

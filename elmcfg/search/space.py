@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic import model_validator as validator
 
 from elmcfg.config import MAX_LAYERS, MAX_SIZE, Multiplier
-from elmcfg.document import Document, read_bytes
+from elmcfg.document import Document, exists, read_bytes
 from elmcfg.schedule import RELEASED_DECIMALS, is_control_points
 
 MAX_VALUES = 10_000
@@ -306,7 +306,7 @@ def load_space(source: str) -> Space:
         SpaceError: If the file is not a space; names file, line and key.
     """
     path = Path(source)
-    if not path.exists():
+    if not exists(path):
         shipped = shipped_spaces()
         if source not in shipped:
             raise FileNotFoundError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from elmcfg import __version__
-from elmcfg.document import dump_yaml, is_temporary, read_regular, write_atomically
+from elmcfg.document import dump_yaml, exists, is_temporary, read_regular, write_atomically
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job
@@ -39,9 +39,9 @@ def prepare(folder: Path, *, resume: bool) -> None:
     Raises:
         StudyFolderError: If there is something else, or a study that is not to be resumed.
     """
-    if folder.exists() and not folder.is_dir():
+    if exists(folder) and not folder.is_dir():
         raise StudyFolderError(f"{folder}: this is a file; name a folder")
-    if folder.is_dir():
+    if exists(folder):
         # A study that could not begin, for want of room, has left no more than these.
         others = [path for path in folder.iterdir() if not _is_own(path.name)]
         if others and not (folder / STUDY).is_file():

@@ -28,6 +28,8 @@ device, versions, attempt."""
 
 MAX_BYTES = 4 * 2**30
 """Largest journal that is read: its records are held in memory."""
+MAX_SECONDS = 1e9
+"""Longest that a job can have taken."""
 MAX_LINE_BYTES = 16 * 2**20
 """Longest line that can be a record."""
 
@@ -182,8 +184,13 @@ def _parsed(text: bytes) -> Record | None:
         return None
     if not isinstance(record, dict):
         return None
-    whole = all(isinstance(record.get(name), str) for name in ("key", "status"))
-    return record if whole else None
+    seconds = record.get("seconds", 0.0)
+    whole = (
+        all(isinstance(record.get(name), str) for name in ("key", "status"))
+        and type(seconds) in (int, float)
+        and 0 <= seconds < MAX_SECONDS
+    )
+    return {**record, "seconds": float(seconds)} if whole else None
 
 
 def _cut_torn_line(handle: int) -> int:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 
 from elmcfg.config import Config
 from elmcfg.document import read_regular
 from elmcfg.geometry import Geometry, geometry
 from elmcfg.study import folder as files
 from elmcfg.study.journal import Journal
+from elmcfg.study.records import (
+    CostValues,
+    Count,
+    ErrorValues,
+    MatchValues,
+    Name,
+    Number,
+    ResultValues,
+    Trained,
+)
 from elmcfg.study.verdict import Trial
 
 
@@ -36,11 +46,11 @@ class Variant(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    name: str
+    name: Name
     source: Any = None
     config: dict[str, Any]
-    cost: dict[str, Any]
-    deviation: float | None = None
+    cost: CostValues
+    deviation: Number | None = None
 
     def shape(self) -> Geometry:
         """The integers of every layer."""
@@ -52,11 +62,11 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    key: str
-    kind: str
-    variant: str
-    seed: int | None = None
-    learning_rate: float | None = None
+    key: Name
+    kind: Name
+    variant: Name
+    seed: Count | None = None
+    learning_rate: Number | None = None
 
 
 class Run(Job):
@@ -73,11 +83,11 @@ class Run(Job):
         versions: Of elmcfg, MLX and Python.
     """
 
-    status: str
-    error: dict[str, Any] | None = None
-    result: dict[str, Any] | None = None
-    seconds: float = 0.0
-    attempt: int = 1
+    status: Name
+    error: ErrorValues | None = None
+    result: ResultValues | None = None
+    seconds: Number = 0.0
+    attempt: Count = 1
     host: str | None = None
     device: str | None = None
     versions: dict[str, Any] = {}
@@ -89,33 +99,41 @@ class Run(Job):
             NotAStudyError: If the result is not a training's.
         """
         try:
-            if self.result is None or self.seed is None:
-                raise KeyError("result")
-            # The journal's own rate: a sweep's jobs are told apart by it.
-            rate = self.learning_rate
-            return Trial(
-                variant=self.variant,
-                seed=self.seed,
-                learning_rate=float(self.result["learning_rate"] if rate is None else rate),
-                bits_per_byte=float(self.result["bits_per_byte"]),
-                validation=tuple((int(s), float(b)) for s, b in self.result["validation"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise NotAStudyError(
-                f"journal.jsonl: the training {self.key} of {self.variant} is not a whole result "
-                f"({error}); run the study again with --resume after removing that line"
-            ) from error
+            trained = Trained.model_validate(self.result)
+        except ValidationError as error:
+            raise self._damaged(_first(error)) from error
+        # The journal's own rate: a sweep's jobs are told apart by it.
+        rate = trained.learning_rate if self.learning_rate is None else self.learning_rate
+        if self.seed is None or rate is None:
+            raise self._damaged("it has no seed or learning rate")
+        return Trial(self.variant, self.seed, rate, trained.bits_per_byte, trained.validation)
+
+    def _damaged(self, reason: str) -> NotAStudyError:
+        return NotAStudyError(
+            f"journal.jsonl: the training {self.key} of {self.variant} is not a whole result "
+            f"({reason}); run the study again with --resume after removing that line"
+        )
 
 
 class _Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: int
-    name: str
-    match: dict[str, Any] | None = None
-    variants: tuple[Variant, ...]
+    name: Name
+    match: MatchValues | None = None
+    variants: tuple[Variant, ...] = Field(min_length=1)
     jobs: tuple[Job, ...]
     settings: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        names = {variant.name for variant in self.variants}
+        if len(names) < len(self.variants):
+            raise ValueError("two variants have one name")
+        stray = next((job for job in self.jobs if job.variant not in names), None)
+        if stray is not None:
+            raise ValueError(f"the job {stray.key} is of {stray.variant}, which is no variant")
+        return self
 
 
 @dataclass(frozen=True)
@@ -149,9 +167,19 @@ class Results:
         """The trainings that came to their end.
 
         Raises:
-            NotAStudyError: If one of them is not a whole result.
+            NotAStudyError: If one of them is not a whole result, or stands there twice.
         """
-        return [run.trial() for run in self.of("training") if run.status == "done"]
+        trials = [run.trial() for run in self.of("training") if run.status == "done"]
+        seen: set[tuple[str, int, float]] = set()
+        for trial in trials:
+            job = (trial.variant, trial.seed, trial.learning_rate)
+            if job in seen:
+                raise NotAStudyError(
+                    f"study.json: {trial.variant} has two trainings with seed {trial.seed} and "
+                    f"learning rate {trial.learning_rate:g}"
+                )
+            seen.add(job)
+        return trials
 
 
 def read_results(folder: Path) -> Results:
@@ -172,12 +200,18 @@ def read_results(folder: Path) -> Results:
         raise NotAStudyError(f"{path} cannot be read: {error.strerror}") from error
     records = journal.records()
     damaged = journal.damaged
+    names = {variant.name for variant in header.variants}
     runs: dict[str, Run] = {}
     for job in header.jobs:
         if job.key in records:
             try:
-                runs[job.key] = Run.model_validate(records[job.key])
+                run = Run.model_validate(records[job.key])
             except ValidationError:
+                damaged += 1
+                continue
+            if run.kind == job.kind and run.variant in names:
+                runs[job.key] = run
+            else:
                 damaged += 1
     passed_over = {
         "damaged lines": damaged,
@@ -195,7 +229,12 @@ def read_results(folder: Path) -> Results:
         match=header.match,
         settings=header.settings,
         variants=header.variants,
-        runs=tuple(runs[job.key] for job in header.jobs if job.key in runs),
+        # Where two variants are one model, a record is of both.
+        runs=tuple(
+            runs[job.key].model_copy(update={"variant": job.variant})
+            for job in header.jobs
+            if job.key in runs
+        ),
         missing=tuple(job for job in header.jobs if job.key not in runs),
         remarks=tuple(
             f"{n} {what} in the journal passed over" for what, n in passed_over.items() if n
@@ -205,7 +244,7 @@ def read_results(folder: Path) -> Results:
 
 def _header(path: Path) -> _Header:
     try:
-        values = json.loads(read_regular(path, files.MAX_STUDY_BYTES))
+        values = from_json(read_regular(path, files.MAX_STUDY_BYTES))
         header = _Header.model_validate(values)
         for variant in header.variants:
             variant.shape()
@@ -215,9 +254,7 @@ def _header(path: Path) -> _Header:
             "elmcfg study PLAN.yaml -o DIR makes one"
         ) from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise NotAStudyError(f"{path}: {where or 'a config'}: {first['msg']}") from error
+        raise NotAStudyError(f"{path}: {_first(error)}") from error
     except (OSError, ValueError) as error:
         raise NotAStudyError(f"{path} cannot be read: {error}") from error
     if header.format != files.FORMAT:
@@ -226,6 +263,13 @@ def _header(path: Path) -> _Header:
             "use the elmcfg that made it"
         )
     return header
+
+
+def _first(error: ValidationError) -> str:
+    """Return the first of the problems: where it is, and what."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, problem["loc"]))
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 
 
 def spread(values: Sequence[float]) -> float:
