@@ -159,5 +159,7 @@ def _show(
         say(piece, err=aside)
     if not flags["quiet"] and form in ("text", "concise"):
         say(frames.summary(tally, view.style), err=aside)
+        if unchecked := frames.unchecked(tally):
+            say(unchecked, err=aside)
     if not flags["quiet"] and (remedies := frames.remedies(tally)):
         note(remedies)

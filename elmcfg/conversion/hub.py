@@ -153,7 +153,7 @@ def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
 
     Raises:
         ConversionError: If there are none, yet one is needed.
-        CheckpointError: If one in the folder is a link out of it.
+        CheckpointError: If one is a link out of the folder, or a Git LFS pointer.
     """
     if given.is_dir():
         found = tuple(given / name for name in TOKENIZER_FILES if (given / name).is_file())
@@ -161,9 +161,11 @@ def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
             raise ConversionError(f"{given}: holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
         for file in found:
             safetensors.hold_inside(file)
+            safetensors.refuse_pointer(file)
         return found
     if not given.is_file():
         raise ConversionError(f"{given}: no such tokenizer")
+    safetensors.refuse_pointer(given)
     if given.name != "tokenizer.model":
         raise ConversionError(
             f"{given}: name a tokenizer.model (SentencePiece) or the folder of a tokenizer"

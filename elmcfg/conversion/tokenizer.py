@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elmcfg.conversion.weights import ConversionError
+from elmcfg.formats.safetensors import refuse_pointer
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 _KINDS = {NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE}
@@ -50,7 +51,9 @@ def sentencepiece(path: Path, size: int) -> Vocabulary:
 
     Raises:
         ConversionError: If it is no SentencePiece model, or has more pieces than rows.
+        CheckpointError: If it is a Git LFS pointer.
     """
+    refuse_pointer(path)
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ConversionError(f"{path}: too large for a SentencePiece model")

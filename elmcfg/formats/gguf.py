@@ -25,6 +25,7 @@ from elmcfg.formats.safetensors import (
     CheckpointError,
     Entry,
     check_places,
+    refuse_pointer,
     regular_size,
 )
 
@@ -92,6 +93,7 @@ def read_header(file: Path) -> Header:
         CheckpointError: If it is no GGUF file of version 2 or 3, or says what cannot be.
     """
     size = regular_size(file)
+    refuse_pointer(file)
     try:
         with file.open("rb") as stream:
             return _header(_Reader(stream, file, size))

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from elmcfg.document import git_lfs
+
 DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
     "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
@@ -149,6 +151,7 @@ def _limit_tensors(file: Path, count: int) -> None:
 
 def _weight_map(index: Path) -> dict[str, str]:
     size = regular_size(index)
+    refuse_pointer(index)
     if size > MAX_HEADER_BYTES:
         raise CheckpointError(f"{index}: {size:,} bytes are too many for an index")
     try:
@@ -213,6 +216,16 @@ def regular_size(file: Path) -> int:
     return status.st_size
 
 
+def refuse_pointer(file: Path) -> None:
+    """Make sure that a file is itself, and not what Git LFS has put into its place.
+
+    Raises:
+        CheckpointError: If it is a pointer.
+    """
+    if git_lfs.is_pointer_file(file):
+        raise CheckpointError(f"{file}: {git_lfs.MESSAGE}; {git_lfs.HELP}")
+
+
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
@@ -220,6 +233,7 @@ def _why(error: Exception) -> str:
 def _file_headers(file: Path, most: int) -> tuple[dict[str, Entry], int]:
     """Read the header of one file, of at most so many bytes; also how many they were."""
     size = regular_size(file)
+    refuse_pointer(file)
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")

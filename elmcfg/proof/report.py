@@ -103,6 +103,14 @@ class Report:
     seconds: float
 
     @property
+    def shapes_only(self) -> bool:
+        """Whether no check ran that computes with weights."""
+        from elmcfg.proof.registry import CHECKS  # which imports the checks, and they this module
+
+        computing = {check.name for check in CHECKS if check.needs_weights}
+        return not any(c.name in computing and c.status != "skipped" for c in self.checks)
+
+    @property
     def dtype(self) -> str:
         """Name of the weights' dtype."""
         return self.plan.dtype
@@ -116,6 +124,7 @@ class Report:
         """As every JSON output has it."""
         return {
             "passed": self.passed,
+            "shapes_only": self.shapes_only,
             "device": self.device,
             "dtype": self.dtype,
             "parameters": {"predicted": self.predicted, "counted": self.counted},
