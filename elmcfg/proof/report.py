@@ -124,7 +124,6 @@ class Report:
         """As every JSON output has it."""
         return {
             "passed": self.passed,
-            "shapes_only": self.shapes_only,
             "device": self.device,
             "dtype": self.dtype,
             "parameters": {"predicted": self.predicted, "counted": self.counted},
@@ -133,4 +132,5 @@ class Report:
             "seconds": self.seconds,
             "estimated_memory_bytes": self.estimated_memory_bytes,
             "plan": asdict(self.plan),
+            "shapes_only": self.shapes_only,
         }

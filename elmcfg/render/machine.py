@@ -102,7 +102,6 @@ def proof_of_many(
         "path": path,
         "config": None if config is None else config_values(config),
         "passed": False,
-        "shapes_only": False,
         "device": None,
         "dtype": None,
         "parameters": {"predicted": None, "counted": None},
@@ -111,6 +110,7 @@ def proof_of_many(
         "seconds": 0.0,
         "estimated_memory_bytes": 0,
         "plan": None,
+        "shapes_only": False,
         "weights": _weights(None, unused),
         "error": "not a valid config" if config is None else str(outcome),
     }
