@@ -23,7 +23,7 @@ from elmcfg.diagnostics import Diagnostic, Severity
 from elmcfg.document import Document, Format
 from elmcfg.linter import diagnose, has_weights_of
 from elmcfg.settings import Settings
-from elmcfg.sources import Input, checkpoint_beside, looks_like_config
+from elmcfg.sources import Input, checkpoint_beside, looks_like_config, unchecked_weights
 
 if TYPE_CHECKING:
     from elmcfg.fixes import Fix
@@ -76,6 +76,8 @@ class Checked:
         before: The text before mending, where that changed it.
         fixed: What was mended, in words.
         missing: Whether there is no such file.
+        unchecked_weights: Why the weights of the model in this folder were not compared with it;
+            empty where they were, or where none are expected.
     """
 
     input: Input
@@ -87,6 +89,7 @@ class Checked:
     before: str | None = None
     fixed: tuple[str, ...] = ()
     missing: bool = False
+    unchecked_weights: str = ""
 
     def count(self, severity: Severity) -> int:
         """How many findings are of this severity."""
@@ -106,6 +109,7 @@ class Tally:
         fixable: Findings that could be mended safely.
         unsafe: Findings that could be mended, but not safely.
         folders: Arguments in whose folders there was a config.
+        unchecked_weights: Why weights were not compared with their configs, once for each.
     """
 
     files: int = 0
@@ -116,6 +120,7 @@ class Tally:
     fixable: int = 0
     unsafe: int = 0
     folders: set[str] = field(default_factory=set)
+    unchecked_weights: list[str] = field(default_factory=list)
 
     def watch(
         self, results: Iterable[Checked], lacking: Mapping[str, str] | None = None
@@ -137,6 +142,8 @@ class Tally:
             self.fixable += safe
             self.unsafe += len(checked.fixes) - safe
             self.folders.update(checked.input.folders)
+            if checked.unchecked_weights:
+                self.unchecked_weights.append(checked.unchecked_weights)
             yield checked
 
 
@@ -186,11 +193,13 @@ def check_one(item: Input, task: Task) -> Checked | None:
     if not item.named and not _concerns_us(item, document):
         return None
     weights = task.weights or (checkpoint_beside(item.path) if item.path else None)
+    unchecked = _unchecked(item, document, weights)
     look = partial(findings, settings=task.settings, weights=weights)
     found, suppressed = look(document)
     if not found and not suppressed:
         # Standard input is given back even where there is nothing to mend.
-        return Checked(item, document.text if item.path is None else "")
+        text = document.text if item.path is None else ""
+        return Checked(item, text, unchecked_weights=unchecked)
     from elmcfg import fixes  # most files have nothing to mend
 
     before = document
@@ -211,7 +220,17 @@ def check_one(item: Input, task: Task) -> Checked | None:
         fixes=fixes.proposals(document, found, judge),
         before=before.text if done else None,
         fixed=tuple(done),
+        unchecked_weights=unchecked,
     )
+
+
+def _unchecked(item: Input, document: Document, weights: Path | None) -> str:
+    """Return why weights are not compared with a document; empty where they are."""
+    if weights is None:
+        return unchecked_weights(item) or ""
+    if document.family is not None:
+        return f"those of a {document.family} model are not compared with its config"
+    return ""
 
 
 def findings(

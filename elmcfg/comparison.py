@@ -19,6 +19,7 @@ from elmcfg.formats import mlx_quantized
 from elmcfg.formats.checkpoint import EMBEDDING, layer_numbers
 from elmcfg.formats.mlx_quantized import Packed
 from elmcfg.formats.safetensors import DTYPES, CheckpointError, Entry, read_headers
+from elmcfg.formats.weight_files import weights_named_by, why_unread
 from elmcfg.geometry import Geometry, LayerShape
 from elmcfg.rules.draft import Draft
 from elmcfg.rules.wording import count, number, others
@@ -53,6 +54,11 @@ def check(draft: Draft, path: Path) -> Iterator[Violation]:
         draft: As :func:`violations` takes it.
         path: A ``*.safetensors`` file, an index of shards, or a folder with either.
     """
+    named = weights_named_by(str(path))
+    if named is not None and not named.name.endswith((".safetensors", ".index.json")):
+        why = why_unread(named) or ""
+        yield Violation("ELM601", (), why, "name a safetensors file, an index or a folder")
+        return
     try:
         tensors = read_headers(path)
     except CheckpointError as error:
@@ -231,13 +237,16 @@ def _tensors(expected: Shapes, shapes: Shapes) -> Iterator[Violation]:
             "mlx-lm refuses parameters that it does not know; remove them, or use another config",
         )
     if wrong:
-        name = wrong[0]
-        more = f", and {count(len(wrong) - 1, 'other tensor')} too" if wrong[1:] else ""
+        named = wrong[:_FEW]
+        more = f"; and {count(len(wrong) - _FEW, 'other tensor')} too" if wrong[_FEW:] else ""
         yield Violation(
             "ELM604",
             (),
-            f"{name} has shape {_shape(shapes[name])}, the model needs {_shape(expected[name])}"
-            f"{more}",
+            "; ".join(
+                f"{name} has shape {_shape(shapes[name])}, the model needs {_shape(expected[name])}"
+                for name in named
+            )
+            + more,
             "the checkpoint contradicts itself; was it edited or converted by hand?",
         )
 
@@ -252,16 +261,18 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _dtypes(draft: Draft, tensors: Mapping[str, Entry]) -> Iterator[Violation]:
-    """The type of the values, where the file names one. Packed words have none of their own."""
+    """The type of the values: that of the file, or any that programs compute with.
+
+    Packed words have none of their own.
+    """
     wanted = draft.values.get("torch_dtype")
-    if wanted is None:
-        return
+    allowed = list(DTYPES.values()) if wanted is None else [wanted]
     scales = (name for name in tensors if name.endswith(".scales"))
     packed = {name.removesuffix("scales") + "weight" for name in scales}
     other = {
         name: tensor.dtype
         for name, tensor in tensors.items()
-        if name not in packed and DTYPES.get(tensor.dtype) != wanted
+        if name not in packed and DTYPES.get(tensor.dtype) not in allowed
     }
     if not other:
         return
@@ -270,10 +281,10 @@ def _dtypes(draft: Draft, tensors: Mapping[str, Entry]) -> Iterator[Violation]:
     yield Violation(
         "ELM605",
         ("torch_dtype",),
-        f"{len(other):,} of {count(total, 'tensor')} are {names}, not {wanted}: "
+        f"{len(other):,} of {count(total, 'tensor')} are {names}, not {' or '.join(allowed)}: "
         f"{_listing(list(other))}",
         f"set torch_dtype to {names}"
-        if len(other) == total
+        if len(other) == total and wanted is not None and names in DTYPES.values()
         else "save the checkpoint in one dtype",
         label=f"weights: {names}",
     )

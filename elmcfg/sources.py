@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg.diagnostics import Severity
 from elmcfg.document import Document, Format, decode, read_bytes, refused, unreadable
+from elmcfg.document.git_lfs import is_pointer_file
 from elmcfg.document.tree import MAX_BYTES
+from elmcfg.formats.weight_files import (
+    PICKLED,
+    PICKLES,
+    SUFFIXES,
+    is_config,
+    weights_named_by,
+    why_unread,
+)
 
 if TYPE_CHECKING:
     from elmcfg.config import Config
@@ -35,9 +44,6 @@ NO_CONFIGS = (
 """What is wrong with a folder that holds none."""
 
 _CONFIG = "config.json"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz")
-_PICKLED = "a pickle runs code when it is opened"
-_WEIGHTS = (".gguf", ".safetensors", ".safetensors.index.json", *_PICKLES)
 # Keys that every config has some of, and other YAML and JSON files have not.
 _MARKS = ("num_transformer_layers", "ffn_multipliers", "qkv_multipliers", "num_gqa_groups")
 _MARKED = rf"[\"']?(?:{'|'.join(_MARKS)})[\"']?\s*:"
@@ -79,7 +85,7 @@ class Input:
             return unreadable(self.shown, self.problem, remedy, severity=Severity.WARNING)
         if self.path is None:
             return translated(_read_stdin(self.shown))
-        if self.path.lower().endswith(_WEIGHTS):
+        if self.path.lower().endswith(SUFFIXES):
             return _read_checkpoint(Path(self.path), self.shown, found=bool(self.folders))
         return translated(read_bytes(Path(self.path), self.shown, self.folder))
 
@@ -149,7 +155,9 @@ def find(argument: str, stdin_name: str = "<stdin>") -> Iterator[Input]:
             yield Input(str(weights), str(weights), True, (argument,))
         refused: list[tuple[str, str]] = []
         for found in folders.walk(argument, lambda path, why: refused.append((path, why))):
-            named = (whole and found == model) or _is_model_out_of(found, argument)
+            # What Git LFS has put into the place of a config.json looks like none.
+            pointer = is_config(found) and is_pointer_file(Path(found))
+            named = pointer or (whole and found == model) or _is_model_out_of(found, argument)
             yield Input(found.removeprefix("./"), found, named, (argument,))
         for path, why in refused:
             yield Input(path.removeprefix("./"), path, True, (argument,), problem=why)
@@ -235,7 +243,7 @@ def checkpoint_of(name: str) -> Path | None:
         from elmcfg.formats import safetensors
 
         return safetensors.find(Path(name))
-    return Path(name) if name.lower().endswith(_WEIGHTS) and _is_file(name) else None
+    return Path(name) if name.lower().endswith(SUFFIXES) and _is_file(name) else None
 
 
 def weights_of(name: str) -> Path | None:
@@ -261,12 +269,12 @@ def weights_of(name: str) -> Path | None:
     if found is not None:
         safetensors.hold_inside(found)
         return found
-    there = sorted(file for file in Path(name).iterdir() if file.name.lower().endswith(_WEIGHTS))
+    there = sorted(file for file in Path(name).iterdir() if file.name.lower().endswith(SUFFIXES))
     if any(file.suffix == ".safetensors" for file in there):
         return Path(name)
     if there:
         named = there[0].suffix.lower() == ".gguf"
-        why = "name it itself" if named else f"{_PICKLED}; save it as safetensors"
+        why = "name it itself" if named else f"{PICKLED}; save it as safetensors"
         raise safetensors.CheckpointError(f"{there[0]}: not read from a folder: {why}")
     return None
 
@@ -298,10 +306,10 @@ def stored(name: str, document: Document, config: Config) -> Storage | None:
 
 def _read_checkpoint(path: Path, shown: str, *, found: bool) -> Document:
     """A config as far as a checkpoint's headers tell it; it was found in a folder, or named."""
-    if path.suffix.lower() in _PICKLES:
+    if path.suffix.lower() in PICKLES:
         return unreadable(
             shown,
-            f"weights in this form are not read: {_PICKLED}",
+            f"weights in this form are not read: {PICKLED}",
             "name a safetensors or GGUF file, or the config.json",
         )
     from elmcfg.formats import checkpoint, safetensors
@@ -370,6 +378,23 @@ def _is_file(path: str) -> bool:
         return os.path.isfile(path)  # noqa: PTH113
     except ValueError:
         return False
+
+
+def unchecked_weights(item: Input) -> str | None:
+    """Return why a model's weights, of which :func:`checkpoint_beside` has none, are not checked.
+
+    Returns:
+        None where nobody expects any: of a config that is not in a model folder.
+    """
+    path = item.path or ""
+    if not is_config(path):
+        return None
+    folder = os.path.dirname(path)  # noqa: PTH120
+    named = any(os.path.normpath(each) == os.path.normpath(folder) for each in item.folders)
+    file = weights_named_by(path)
+    if file is not None:
+        return why_unread(file)
+    return f"there are none in {folder or os.curdir}" if named else None
 
 
 def checkpoint_beside(path: str) -> Path | None:

@@ -166,7 +166,14 @@ class TestMany:
         result = json.loads(done.out)
         assert list(result) == ["version", "results"]
         keys = ["config", "passed", "device", "dtype", "parameters", "checks"]
-        keys += ["peak_memory_bytes", "seconds", "estimated_memory_bytes", "plan"]
+        keys += [
+            "peak_memory_bytes",
+            "seconds",
+            "estimated_memory_bytes",
+            "plan",
+            "shapes_only",
+            "weights",
+        ]
         for each in result["results"]:
             assert list(each) == ["path", *keys, "error"]
         assert [each["passed"] for each in result["results"]] == [True, True, False]

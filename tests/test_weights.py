@@ -209,6 +209,68 @@ def test_shards(tmp_path: Path) -> None:
         read_headers(tmp_path)
 
 
+def test_a_tensor_in_two_shards_of_an_index_is_named(tmp_path: Path) -> None:
+    """Which of the two mlx-lm takes depends on the order of the files."""
+    shapes = shapes_of(VALUES)
+    shard(tmp_path, shapes, 2)
+    norm = "transformer.norm.weight"
+    for number in (1, 2):
+        part = list(shapes)[number - 1 :: 2]
+        file = tmp_path / f"model-{number:05}-of-00002.safetensors"
+        checkpoint(file, {name: shapes[name] for name in {*part, norm}})
+    with pytest.raises(CheckpointError, match=r"norm.weight stands in model-00001-of-00002.* too"):
+        read_headers(tmp_path)
+
+
+def test_wrong_tensors_are_all_named_or_counted() -> None:
+    shapes = shapes_of(VALUES)
+    wrong = [name for name in shapes if name.endswith("k_norm.weight")]
+    assert len(wrong) == 4
+    for count, more in ((2, ""), (3, ""), (4, "; and 1 other tensor too")):
+        changed = shapes | {name: (shapes[name][0] + 1,) for name in wrong[:count]}
+        (found,) = comparison.violations(
+            draft_of(VALUES, lenient=True), {name: tensor(s) for name, s in changed.items()}
+        )
+        assert found.code == "ELM604"
+        for name in wrong[: min(count, 3)]:
+            assert f"{name} has shape 33, the model needs 32" in found.message
+        assert found.message.endswith(more or "the model needs 32")
+
+
+def test_wrong_tensors_of_a_checkpoint_alone_are_all_named(run: Run, tmp_path: Path) -> None:
+    shapes = shapes_of(VALUES)
+    names = ["transformer.layers.1.attn.k_norm.weight", "transformer.layers.2.ffn_norm.weight"]
+    file = tmp_path / "model.safetensors"
+    checkpoint(file, shapes | dict.fromkeys(names, (5,)) | {"strange": (1,)})
+    done = run("show", str(file))
+    assert done.code == 1
+    for name in (*names, "strange"):
+        assert name in done.err
+
+
+@pytest.mark.parametrize("dtype", ["I64", "F64", "U8"])
+def test_a_tensor_of_a_dtype_that_nobody_computes_with(dtype: str) -> None:
+    """It is one also where the config names no dtype."""
+    values = {key: value for key, value in VALUES.items() if key != "torch_dtype"}
+    tensors = {name: tensor(shape) for name, shape in shapes_of(VALUES).items()}
+    name = "transformer.norm.weight"
+    tensors[name] = tensor(tensors[name].shape, dtype)
+    (found,) = comparison.violations(draft_of(values, lenient=True), tensors)
+    assert found.code == "ELM605"
+    assert name in found.message
+    assert dtype in found.message
+
+
+def test_an_empty_tensor_is_named() -> None:
+    shapes = shapes_of(VALUES)
+    norm = "transformer.norm.weight"
+    (found,) = comparison.violations(
+        draft_of(VALUES, lenient=True),
+        {name: tensor((0,) if name == norm else shape) for name, shape in shapes.items()},
+    )
+    assert f"{norm} has shape 0, the model needs 128" in found.message
+
+
 def test_places_that_hold_no_weights(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"holds no \*.safetensors file"):
         read_headers(tmp_path)

@@ -24,6 +24,7 @@ from elmcfg.cli.common import (
 from elmcfg.cli.many import is_many, prove_many
 from elmcfg.cli.parameters import BYTES, TIME
 from elmcfg.costs import DTYPE_BYTES
+from elmcfg.formats.weight_files import weights_named_by
 from elmcfg.proof import CHECKS, Child, NotEnoughMemoryError, Options, Report
 from elmcfg.render import proof
 
@@ -96,9 +97,11 @@ def command(
 
     It must have the tensors of the released checkpoints, compute what the papers' formulas say,
     and give the same in pieces, in batches, from disk and in other dtypes; --list-checks lists
-    all that is looked at. The proof runs in a process of its own: a crash, a hang or too much
-    memory there is a failed check. Memory is estimated first: the largest proof that fits is
-    chosen, with the reason, and a model that cannot even run is refused before it is built.
+    all that is looked at. Weights are random, also where CONFIG has its own; with --shapes-only
+    there are none, and no number is computed. The proof runs in a process of its own: a crash, a
+    hang or too much memory there is a failed check. Memory is estimated first: the largest proof
+    that fits is chosen, with the reason, and a model that cannot even run is refused before it is
+    built.
 
     Several configs, or a folder of them, are proven side by side, with one row each.
 
@@ -151,12 +154,15 @@ def _prove_one(source: str, job: Job) -> bool:
         child.start()  # It imports what it needs while the config is read here.
         config = config_argument(source)
         report = _proven(config, job, child)
+    unused = weights_named_by(source)
     if job.as_json:
         from elmcfg.render import machine
 
-        say(machine.text(machine.proof(config, report)))
+        say(machine.text(machine.proof(config, report, unused)))
     else:
         say(proof.verdict(report, out_style()))
+        if unused is not None:
+            say(proof.weights_line([unused], computed=not report.shapes_only))
     return report.passed
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from elmcfg.cli.common import fail, framed, note, out_style, say
 from elmcfg.diagnostics import has_errors
+from elmcfg.formats.weight_files import weights_named_by
 from elmcfg.linter import check
 from elmcfg.proof import Options, Report, prove_all
 from elmcfg.render import proof
@@ -33,22 +34,27 @@ def prove_many(
 
     def done(index: int, outcome: Report | Exception) -> None:
         if not quiet:
-            word = "proven" if isinstance(outcome, Report) and outcome.passed else "not proven"
+            word = "not proven"
+            if isinstance(outcome, Report) and outcome.passed:
+                word = "shapes hold" if outcome.shapes_only else "proven"
             note(f"elmcfg: {sound[index][0]}: {word}")
 
     proofs = iter(prove_all([config for _, config in sound], options, timeout=timeout, done=done))
     outcomes = [None if config is None else next(proofs) for _, config in named]
+    unused = [weights_named_by(path) for path, _ in named]
     if as_json:
         from elmcfg.render import machine
 
         results = [
-            machine.proof_of_many(path, config, outcome)
-            for (path, config), outcome in zip(named, outcomes, strict=True)
+            machine.proof_of_many(path, config, outcome, weights)
+            for (path, config), outcome, weights in zip(named, outcomes, unused, strict=True)
         ]
         say(machine.text({"results": results}))
     else:
         paths = [path for path, _ in named]
         say(proof.table(list(zip(paths, outcomes, strict=True)), out_style()))
+        if there := list(filter(None, unused)):
+            say(proof.weights_line(there, computed=not options.shapes_only))
     return all(isinstance(outcome, Report) and outcome.passed for outcome in outcomes)
 
 

@@ -170,6 +170,8 @@ def _show(
     if not flags["quiet"] and form in ("text", "concise"):
         say(frames.summary(tally, view.style), err=aside)
     if not flags["quiet"]:
+        if form in ("text", "concise") and (unchecked := frames.unchecked(tally)):
+            say(unchecked, err=aside)
         left = frames.errors_left(tally, dry=form == "diff") if flags["fixing"] else ""
         for line in filter(None, (left, frames.remedies(tally))):
             note(line)

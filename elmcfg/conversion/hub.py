@@ -176,7 +176,7 @@ def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
 
     Raises:
         ConversionError: If there are none, yet one is needed.
-        CheckpointError: If one in the folder is a link out of it.
+        CheckpointError: If one is a link out of the folder, or a Git LFS pointer.
     """
     if os.path.isdir(given):  # noqa: PTH112  # any path may be given
         there = (given / name for name in TOKENIZER_FILES)
@@ -186,9 +186,11 @@ def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
         for file in found:
             safetensors.hold_inside(file)
             _require_readable(file)
+            safetensors.refuse_pointer(file)
         return found
     if not is_file(given):
         raise ConversionError(f"{given}: no such tokenizer")
+    safetensors.refuse_pointer(given)
     if given.name != "tokenizer.model":
         raise ConversionError(
             f"{given}: name a tokenizer.model (SentencePiece) or the folder of a tokenizer"

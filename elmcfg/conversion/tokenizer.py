@@ -14,6 +14,7 @@ from pathlib import Path
 
 from elmcfg.conversion.weights import ConversionError
 from elmcfg.document import read_regular
+from elmcfg.formats.safetensors import refuse_pointer
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 _KINDS = {NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE}
@@ -51,7 +52,9 @@ def sentencepiece(path: Path, size: int) -> Vocabulary:
 
     Raises:
         ConversionError: If it is no SentencePiece model, or has more pieces than rows.
+        CheckpointError: If it is a Git LFS pointer.
     """
+    refuse_pointer(path)
     try:
         raw = read_regular(path, _MOST_BYTES)
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elmcfg.diagnostics import Diagnostic, Loc, Severity, Span, value_at
-from elmcfg.document import json_reader
+from elmcfg.document import git_lfs, json_reader
 from elmcfg.document.files import (
     FileTooLargeError,
     UnsuitableFileError,
@@ -198,6 +198,8 @@ def decode(raw: bytes, path: str) -> Document:
         return _too_large(path)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return unreadable(path, "the file is UTF-16, not UTF-8", "save it as UTF-8")
+    if git_lfs.is_pointer(raw):
+        return unreadable(path, git_lfs.MESSAGE, git_lfs.HELP)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

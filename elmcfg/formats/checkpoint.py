@@ -30,6 +30,8 @@ EMBEDDING = "transformer.token_embeddings.weight"
 """Name of the embedding table in the released checkpoints."""
 _LAYER = re.compile(r"transformer\.layers\.(0|[1-9]\d{0,5})\.")
 _USUAL_DIVISOR = 256
+# Of more tensors that are wrong, these are named, and how many more there are.
+_FEW = 3
 _USUAL_HEAD_DIMS = (64, 128, 32, 16, 8, 4, 2)
 UNTOLD = ("rope_max_length", "initializer_range", "use_cache")
 """Keys of a config that neither tensors nor the metadata of a GGUF file tell."""
@@ -184,16 +186,18 @@ def _agree(values: Mapping[str, Any], shapes: Shapes, path: Path) -> None:
         expected = geometry(Config.model_validate(values)).tensor_shapes()
     except ValueError:
         return  # The config is not valid; the linter says why.
-    for name in expected:
-        if name not in shapes:
-            raise CheckpointError(f"{path}: has no tensor {name}; is a shard missing?")
-    for name, shape in shapes.items():
-        if name not in expected:
-            raise CheckpointError(f"{path}: has a tensor {name}, which no OpenELM has")
-        if shape != expected[name]:
-            raise CheckpointError(
-                f"{path}: {name} has shape {shape}, the other tensors want {expected[name]}"
-            )
+    missing = [name for name in expected if name not in shapes]
+    foreign = [name for name in shapes if name not in expected]
+    problems = [f"has no tensor {name}; is a shard missing?" for name in missing]
+    problems += [f"has a tensor {name}, which no OpenELM has" for name in foreign]
+    problems += [
+        f"{name} has shape {shape}, the other tensors want {expected[name]}"
+        for name, shape in shapes.items()
+        if shape != expected.get(name, shape)
+    ]
+    if problems:
+        more = f"; and {len(problems) - _FEW:,} more" if problems[_FEW:] else ""
+        raise CheckpointError(f"{path}: {'; '.join(problems[:_FEW])}{more}")
 
 
 def layer_numbers(shapes: Iterable[str]) -> set[int]:

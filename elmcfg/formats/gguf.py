@@ -27,6 +27,7 @@ from elmcfg.formats.safetensors import (
     CheckpointError,
     Entry,
     check_places,
+    refuse_pointer,
 )
 
 ARCHITECTURE = "openelm"
@@ -92,6 +93,7 @@ def read_header(file: Path) -> Header:
     Raises:
         CheckpointError: If it is no GGUF file of version 2 or 3, or says what cannot be.
     """
+    refuse_pointer(file)
     try:
         with open_regular(file, None) as stream:
             size = os.fstat(stream.fileno()).st_size

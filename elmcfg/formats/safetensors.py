@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from elmcfg.document import LinkError, exists, open_regular, read_regular, require_inside
+from elmcfg.document import (
+    LinkError,
+    exists,
+    git_lfs,
+    open_regular,
+    read_regular,
+    require_inside,
+)
 
 DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
@@ -151,6 +158,7 @@ def _limit_tensors(file: Path, count: int) -> None:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
+    refuse_pointer(index)
     try:
         raw = read_regular(index, MAX_HEADER_BYTES)
     except OSError as error:
@@ -196,12 +204,23 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..."
 
 
+def refuse_pointer(file: Path) -> None:
+    """Make sure that a file is itself, and not what Git LFS has put into its place.
+
+    Raises:
+        CheckpointError: If it is a pointer.
+    """
+    if git_lfs.is_pointer_file(file):
+        raise CheckpointError(f"{file}: {git_lfs.MESSAGE}; {git_lfs.HELP}")
+
+
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
 def _file_headers(file: Path, most: int) -> tuple[dict[str, Entry], int]:
     """Read the header of one file, of at most so many bytes; also how many they were."""
+    refuse_pointer(file)
     try:
         with open_regular(file, None) as stream:
             size = os.fstat(stream.fileno()).st_size

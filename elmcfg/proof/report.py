@@ -103,6 +103,14 @@ class Report:
     seconds: float
 
     @property
+    def shapes_only(self) -> bool:
+        """Whether no check ran that computes with weights."""
+        from elmcfg.proof.registry import CHECKS  # which imports the checks, and they this module
+
+        computing = {check.name for check in CHECKS if check.needs_weights}
+        return not any(c.name in computing and c.status != "skipped" for c in self.checks)
+
+    @property
     def dtype(self) -> str:
         """Name of the weights' dtype."""
         return self.plan.dtype
@@ -124,4 +132,5 @@ class Report:
             "seconds": self.seconds,
             "estimated_memory_bytes": self.estimated_memory_bytes,
             "plan": asdict(self.plan),
+            "shapes_only": self.shapes_only,
         }

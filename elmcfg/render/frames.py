@@ -25,6 +25,7 @@ _LEAST_ROOM = 40
 _MOST_OF_A_MESSAGE = 500
 # Of a list with a thousand bad entries, nobody reads a thousand frames.
 _MOST_ALIKE = 20
+_FEW = 3
 # The place of a second mark, which takes part in the finding of the first.
 _RELATED = "blue"
 
@@ -74,6 +75,13 @@ def summary(tally: Tally, style: Style) -> str:
         if number:
             parts.append(f"{number:,} {what}")
     return f"{counted(tally.files, 'file')} checked: {', '.join(parts)}"
+
+
+def unchecked(tally: Tally) -> str:
+    """Return the line that says which weights were not checked, and why; empty where all were."""
+    reasons = list(dict.fromkeys(map(printable, tally.unchecked_weights)))
+    more = f", and {len(reasons) - _FEW:,} more" if reasons[_FEW:] else ""
+    return f"no weights checked: {'; '.join(reasons[:_FEW])}{more}" if reasons else ""
 
 
 def remedies(tally: Tally) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
@@ -68,13 +69,24 @@ def shown(config: Config, shape: Geometry, cost: Cost) -> dict[str, Any]:
     }
 
 
-def proof(config: Config, report: Report) -> dict[str, Any]:
-    """What ``build-and-run`` found."""
-    return {"config": config_values(config), **report.values()}
+def proof(config: Config, report: Report, unused: Path | None) -> dict[str, Any]:
+    """What ``build-and-run`` found.
+
+    Args:
+        config: Of the model.
+        report: What the checks found.
+        unused: A file of weights that the config came with, and that were not run.
+    """
+    weights = _weights(None if report.shapes_only else "random", unused)
+    return {"config": config_values(config), **report.values(), "weights": weights}
+
+
+def _weights(source: str | None, unused: Path | None) -> dict[str, str | None]:
+    return {"source": source, "unused": None if unused is None else str(unused)}
 
 
 def proof_of_many(
-    path: str, config: Config | None, outcome: Report | Exception | None
+    path: str, config: Config | None, outcome: Report | Exception | None, unused: Path | None
 ) -> dict[str, Any]:
     """One of several results: the keys of :func:`proof`, where it came from, and what went wrong.
 
@@ -82,9 +94,10 @@ def proof_of_many(
         path: Of the config.
         config: None where it has errors.
         outcome: The report, or why there is none.
+        unused: As :func:`proof` has it.
     """
     if config is not None and outcome is not None and not isinstance(outcome, Exception):
-        return {"path": path, **proof(config, outcome), "error": None}
+        return {"path": path, **proof(config, outcome, unused), "error": None}
     return {
         "path": path,
         "config": None if config is None else config_values(config),
@@ -97,5 +110,7 @@ def proof_of_many(
         "seconds": 0.0,
         "estimated_memory_bytes": 0,
         "plan": None,
+        "shapes_only": False,
+        "weights": _weights(None, unused),
         "error": "not a valid config" if config is None else str(outcome),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elmcfg.render.frames import printable
@@ -12,6 +14,9 @@ from elmcfg.units import binary
 if TYPE_CHECKING:
     from elmcfg.proof import Check, CheckResult, Plan, Report
 
+_FEW = 3
+# How a row of a table begins whose checks have passed: all of them, or those of shapes alone.
+_SUCCESSES = ("proven", "shapes")
 _MARKS = {"passed": ("green",), "failed": ("bold", "red"), "skipped": ("dim",)}
 
 
@@ -36,7 +41,8 @@ def verdict(report: Report, style: Style) -> str:
     """The last line of a proof."""
     ran = any(check.status != "skipped" for check in report.checks)
     failure = "FAILED" if ran else "not proven, no check ran"
-    word = style("proven", "bold", "green") if report.passed else style(failure, "bold", "red")
+    success = "shapes hold, no weights computed" if report.shapes_only else "proven"
+    word = style(success, "bold", "green") if report.passed else style(failure, "bold", "red")
     counted = "no" if report.counted is None else f"{report.counted:,}"
     estimate = report.estimated_memory_bytes
     expected = f" (estimated {binary(estimate)})" if estimate else ""
@@ -47,18 +53,34 @@ def verdict(report: Report, style: Style) -> str:
     )
 
 
+def weights_line(unused: Sequence[Path], *, computed: bool) -> str:
+    """Return the line that says which weights were run, where there are some that were not.
+
+    Args:
+        unused: Files of weights that the configs came with.
+        computed: Whether any weights were run, which are random ones.
+    """
+    more = f" and {len(unused) - _FEW:,} more" if unused[_FEW:] else ""
+    named = ", ".join(printable(str(path)) for path in unused[:_FEW])
+    random = "; random ones were" if computed else ""
+    return f"the weights in {named}{more} were not run{random}"
+
+
 def table(rows: Sequence[tuple[str, Report | Exception | None]], style: Style) -> str:
     """Many proofs, one row each: a name with its report, an error, or None if invalid."""
     names = [printable(name) for name, _ in rows]
     width = max(map(len, names))
     lines = []
-    proven = 0
+    words: Counter[str] = Counter()
     for name, (_, outcome) in zip(names, rows, strict=True):
         word, figures, what = _row(outcome)
-        proven += word == "proven"
-        mark = style(word.ljust(7), *_MARKS["passed" if word == "proven" else "failed"])
+        words[word] += 1
+        mark = style(word.ljust(7), *_MARKS["passed" if word in _SUCCESSES else "failed"])
         lines.append(f"{mark}  {name.ljust(width)}  {figures}  {printable(what)}".rstrip())
-    return "\n".join([*lines, f"{proven} of {len(rows)} proven"])
+    total = f"{words['proven']} of {len(rows)} proven"
+    if words["shapes"]:
+        total = f"the shapes of {words['shapes']} of {len(rows)} hold, no weights computed"
+    return "\n".join([*lines, total])
 
 
 def _row(outcome: Report | Exception | None) -> tuple[str, str, str]:
@@ -74,7 +96,8 @@ def _row(outcome: Report | Exception | None) -> tuple[str, str, str]:
     failed = [check for check in outcome.checks if check.status == "failed"]
     if failed:
         return "FAILED", figures, f"{failed[0].name}: {failed[0].detail}"
-    return ("proven" if outcome.passed else "FAILED"), figures, _what_was_chosen(outcome.plan)
+    word = ("shapes" if outcome.shapes_only else "proven") if outcome.passed else "FAILED"
+    return word, figures, _what_was_chosen(outcome.plan)
 
 
 def _what_was_chosen(plan: Plan) -> str:

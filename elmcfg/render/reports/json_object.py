@@ -20,6 +20,7 @@ def report(results: Iterable[Checked], view: View) -> Iterator[str]:
     files = errors = warnings = 0
     found: list[dict[str, Any]] = []
     suppressed: list[dict[str, Any]] = []
+    unchecked: list[dict[str, str]] = []
     for checked in results:
         files += not checked.missing
         errors += checked.count(Severity.ERROR)
@@ -28,6 +29,9 @@ def report(results: Iterable[Checked], view: View) -> Iterator[str]:
         suppressed += [
             {**_values(s.diagnostic, None), "reason": s.reason} for s in checked.suppressed
         ]
+        if checked.unchecked_weights:
+            reason = checked.unchecked_weights
+            unchecked.append({"path": checked.input.shown, "reason": reason})
     yield json.dumps(
         {
             "version": __version__,
@@ -36,6 +40,7 @@ def report(results: Iterable[Checked], view: View) -> Iterator[str]:
             "warnings": warnings,
             "diagnostics": found,
             "suppressed": suppressed,
+            "unchecked_weights": unchecked,
         },
         indent=2,
     )
