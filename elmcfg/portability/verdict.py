@@ -163,7 +163,9 @@ def differences(wanted: Built, got: Built) -> Iterator[tuple[str, int | None, Lo
     for key, noun in (("rms_norm_eps", "RMSNorm epsilon"), ("rope_freq_constant", "RoPE base")):
         right, real = float(getattr(wanted, key)), float(getattr(got, key))
         if right != real:
-            shown = "g" if f"{right:g}" != f"{real:g}" else ".17g"
-            yield f"its {noun} is {real:{shown}}, not {right:{shown}}", 0, (key,)
+            shown = [f"{value:g}" for value in (real, right)]
+            if shown[0] == shown[1]:
+                shown = [repr(value) for value in (real, right)]
+            yield f"its {noun} is {shown[0]}, not {shown[1]}", 0, (key,)
     for clause, key in got.faults:
         yield clause, None, (key,)
