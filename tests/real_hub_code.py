@@ -2,12 +2,12 @@
 
     python tests/real_hub_code.py FOLDER < configs.json
 
-FOLDER holds ``configuration_openelm.py`` and ``modeling_openelm.py`` of apple/OpenELM. Needs torch and
-transformers, which elmcfg's own tests do without: see ``tests/fuzz/verdicts.py --hub-code``.
+FOLDER holds ``configuration_openelm.py`` and ``modeling_openelm.py`` of apple/OpenELM. Needs torch
+and transformers, which elmcfg's own tests do without: see ``tests/fuzz/verdicts.py --hub-code``.
 
 Reads a JSON list of configs from standard input. Prints one JSON object a line: the query and KV
-heads, the shapes, whether the output head is the embedding, how many tokens of six get logits; or the
-error, and at which stage. Nothing here imports elmcfg.
+heads, the shapes, whether the output head is the embedding, how many tokens of six get logits; or
+the error, and at which stage. Nothing here imports elmcfg.
 """
 
 import importlib

@@ -223,9 +223,7 @@ def _insertion(document: Document, change: Insert) -> list[Edit]:
     if before.strip():
         return []  # a flow mapping of YAML
     start = document.lines.offset(key.line, 1)
-    return [
-        Edit(start, start, f"{before}{name}: {scalar(change.value, document.format)}{newline}")
-    ]
+    return [Edit(start, start, f"{before}{name}: {scalar(change.value, document.format)}{newline}")]
 
 
 def _dash(document: Document, span: Span) -> str | None:

@@ -239,8 +239,8 @@ def departures(values: Values, built: Built) -> Iterator[tuple[str, int | None, 
         multiplier = values["ffn_multipliers"][i]
         if multiplier <= 0 or divisor <= 0:
             said = f"a multiplier of {multiplier:g}" if divisor > 0 else f"a divisor of {divisor:g}"
-            key = ("ffn_multipliers", i) if divisor > 0 else ("ffn_dim_divisor",)
-            yield f"layer {i} gets {layer.ffn_dim:,} feed-forward channels from {said}", i, key
+            loc: Loc = ("ffn_multipliers", i) if divisor > 0 else ("ffn_dim_divisor",)
+            yield f"layer {i} gets {layer.ffn_dim:,} feed-forward channels from {said}", i, loc
             break
     for key in _SWITCHES:
         value = values.get(key, True)

@@ -161,9 +161,11 @@ def differences(wanted: Built, got: Built) -> Iterator[tuple[str, int | None, Lo
         if getattr(wanted, key) != getattr(got, key):
             yield f"it has {on if getattr(got, key) else off}", layer, (key,)
     for key, noun in (("rms_norm_eps", "RMSNorm epsilon"), ("rope_freq_constant", "RoPE base")):
-        a, b = float(getattr(wanted, key)), float(getattr(got, key))
-        if a != b:
-            shown = "g" if f"{a:g}" != f"{b:g}" else ".17g"
-            yield f"its {noun} is {b:{shown}}, not {a:{shown}}", 0, (key,)
+        right, real = float(getattr(wanted, key)), float(getattr(got, key))
+        if right != real:
+            shown = [f"{value:g}" for value in (real, right)]
+            if shown[0] == shown[1]:
+                shown = [repr(value) for value in (real, right)]
+            yield f"its {noun} is {shown[0]}, not {shown[1]}", 0, (key,)
     for clause, key in got.faults:
         yield clause, None, (key,)

@@ -13,7 +13,9 @@ PAGE = Page(
     """,
     why="""
         mlx-lm and llama.cpp take the lists. The hub's code (hf) recomputes the query heads from
-        the recipe, and takes QK norm and tied embeddings as off unless the file says otherwise.
+        the recipe, and takes QK norm as off unless the file says otherwise; transformers ties the
+        output head by tie_word_embeddings (ELM415), and of a text with more tokens than vocab_size
+        the hub's code gives the logits of the first ones alone.
         CoreNet knows recipes only. mlx-swift ignores lists and recipe and always computes 0.5 to
         1.0 and 0.5 to 4.0 with 4 queries per KV head. mlx-lm ignores ffn_with_glu. All but mlx-lm
         fix the epsilon of RMSNorm at 1e-6.

@@ -6,8 +6,8 @@
 Makes ``config.json`` texts, valid and broken ones, without elmcfg; runs each in the real mlx-lm, in
 child processes that may die; asks elmcfg for its verdicts on every program; prints how many there
 were of each outcome, every wrong verdict on mlx-lm and every internal error. A fixed share of it
-runs in ``tests/test_portability_fuzz.py``. With ``--hub-code`` the valid ones of them are run in the
-hub's own code too, with the Python of an environment that has torch and transformers.
+runs in ``tests/test_portability_fuzz.py``. With ``--hub-code`` the valid ones of them are run in
+the hub's own code too, with the Python of an environment that has torch and transformers.
 
 What mlx-lm does with a config that is broken is compared word by word: whether it stops, with which
 error, while it builds the model or when it runs it; whether it dies; whether the model is exactly
@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+_MLX_LM = str(Path(__file__).parents[1] / "real_mlx_lm.py")
 
 Config = dict[str, Any]
 _GONE = object()
@@ -176,7 +178,7 @@ _BREAKAGES: tuple[Callable[[random.Random, Config], None], ...] = (
 
 def configs(seed: int, number: int) -> Iterator[Config]:
     """As many configs: of five, two as they should be, two with one breakage and one with more."""
-    rng = random.Random(seed)  # noqa: S311  # no secret
+    rng = random.Random(seed)
     for _ in range(number):
         config = sound(rng)
         for _ in range(rng.choice([0, 0, 1, 1, rng.randint(2, 4)])):
@@ -245,7 +247,7 @@ def as_listed(config: Config, real: dict[str, Any]) -> bool:
     widths = [int(divisible(m * config["model_dim"], config["ffn_dim_divisor"]))
               for m in multipliers]  # fmt: skip
     said = shapes(plain, config["num_query_heads"], config["num_kv_heads"], widths)
-    return said == real["shapes"]
+    return bool(said == real["shapes"])
 
 
 def expected(config: Config, real: dict[str, Any], *, valid: bool) -> str:
@@ -302,12 +304,10 @@ def judged(config: Config) -> tuple[bool, Any, str]:
 
 def run(number: int, seed: int) -> tuple[Counter[str], list[str]]:
     """Judge configs. Returns the outcomes and what is wrong, one text for each fault."""
-    from real_mlx_lm import outcomes
-
     made = list(configs(seed, number))
     counts: Counter[str] = Counter()
     faults: list[str] = []
-    for config, real in zip(made, outcomes(made), strict=True):
+    for config, real in zip(made, asked_of(made, [sys.executable, _MLX_LM]), strict=True):
         valid, verdict, error = judged(config)
         if error:
             counts["internal error"] += 1
@@ -322,6 +322,14 @@ def run(number: int, seed: int) -> tuple[Counter[str], list[str]]:
             counts["wrong"] += 1
             faults.append(fault(config, verdict, f"({kind}) mlx-lm: {wanted}", real))
     return counts, faults
+
+
+def asked_of(made: list[Config], command: list[str]) -> Iterator[dict[str, Any]]:
+    """What a program that reads configs and prints outcomes says of these."""
+    child = subprocess.run(
+        command, input=json.dumps(made), capture_output=True, text=True, check=True
+    )
+    return map(json.loads, child.stdout.splitlines())
 
 
 def fault(config: Config, verdict: Any, wanted: str, real: dict[str, Any]) -> str:
@@ -360,17 +368,14 @@ def run_hub_code(
     for i, config in enumerate(configs(seed, number)):
         if i % 2 and isinstance(config.get("vocab_size"), int):
             config["max_context_length"] = min(max(config["vocab_size"], 1), 64)
+            config.setdefault("normalize_qk_projections", True)
         valid, _, error = judged(config)
         if valid and not error and config["vocab_size"] < 2**20:
             made.append(config)
     script = str(Path(__file__).parents[1] / "real_hub_code.py")
-    child = subprocess.run(
-        [python, script, folder], input=json.dumps(made), capture_output=True, text=True, check=True
-    )
     counts: Counter[str] = Counter()
     faults: list[str] = []
-    for config, line_ in zip(made, child.stdout.splitlines(), strict=True):
-        real = json.loads(line_)
+    for config, real in zip(made, asked_of(made, [python, script, folder]), strict=True):
         known = {k: v for k, v in config.items() if k in elmcfg.Config.model_fields}
         verdict = verdicts(elmcfg.Config.model_validate(known), ["hf"], config)[0]
         if "allocate memory" in real.get("error", ""):
