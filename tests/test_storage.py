@@ -22,7 +22,12 @@ from elmcfg.costs import STORED, cost
 from elmcfg.geometry import geometry
 
 # The second and the fourth layer have widths that groups of 64 do not divide.
-UNEVEN = {"model_dim": 128, "head_dim": 32, "num_gqa_groups": 2, "torch_dtype": "bfloat16"}
+UNEVEN: dict[str, Any] = {
+    "model_dim": 128,
+    "head_dim": 32,
+    "num_gqa_groups": 2,
+    "torch_dtype": "bfloat16",
+}
 WAYS: dict[str, dict[str, Any]] = {
     "affine 4": {"group_size": 64, "bits": 4},
     "affine 3": {"group_size": 32, "bits": 3},

@@ -41,7 +41,7 @@ from elmcfg.sources import weights_of
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path),
-    help="A tokenizer.model (SentencePiece), or a folder with a tokenizer.  "
+    help="A SentencePiece model or a tokenizer.json, by any name, or a folder with a tokenizer.  "
     "[default: that of CONFIG's folder]",
 )
 @click.option(

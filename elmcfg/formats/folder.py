@@ -107,8 +107,42 @@ def _exchange(new: Path, place: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+_GENERATE = 'mlx_lm.generate --model . --prompt "Once upon a time" --max-tokens 20'
+_MISSING = "**To add:** "
+
+
+def needs(config: Config, form: str, *, tokenizer: bool) -> list[str]:
+    """Return what has to be added to a folder for its readers, a line for each.
+
+    Args:
+        config: Of the model.
+        form: ``hub``, which transformers and mlx-lm read, or ``mlx-lm``.
+        tokenizer: Whether the folder has a tokenizer.
+    """
+    lines = []
+    if not tokenizer:
+        lines.append(
+            "a tokenizer, without which mlx_lm.generate and mlx_lm.lora stop (load_model of "
+            "mlx_lm.utils does not): convert with --tokenizer FILE, or copy one into the folder"
+        )
+    if form == "hub":
+        code = json.dumps(hub.OWN_CODE)
+        named = "" if config.auto_map else f', and "auto_map": {code} in config.json'
+        lines.append(
+            "the model's code, which transformers needs: configuration_openelm.py and "
+            f"modeling_openelm.py of apple/OpenELM-270M in the folder{named}"
+        )
+    return lines
+
+
 def write_texts(
-    folder: Path, config: Config, name: str, *, weights: str | None = None, tokenizer: bool = False
+    folder: Path,
+    config: Config,
+    name: str,
+    *,
+    weights: str | None = None,
+    tokenizer: bool = False,
+    form: str = "mlx-lm",
 ) -> None:
     """Write ``config.json``, ``generation_config.json`` and the model card.
 
@@ -118,11 +152,12 @@ def write_texts(
         name: What the model is called.
         weights: Where the weights come from; None for random ones.
         tokenizer: Whether a tokenizer is written too.
+        form: As for :func:`needs`.
 
     Raises:
         OSError: If they cannot be written.
     """
-    card = model_card(config, name, weights=weights, tokenizer=tokenizer)
+    card = model_card(config, name, weights=weights, tokenizer=tokenizer, form=form)
     tokens = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
     known = {key: token for key, token in tokens.items() if token is not None}
     generation = json.dumps({"_from_model_config": True, **known}, indent=2) + "\n"
@@ -132,7 +167,12 @@ def write_texts(
 
 
 def model_card(
-    config: Config, name: str, *, weights: str | None = None, tokenizer: bool = False
+    config: Config,
+    name: str,
+    *,
+    weights: str | None = None,
+    tokenizer: bool = False,
+    form: str = "mlx-lm",
 ) -> str:
     """The README of a model folder: what the model is, layer by layer, and how to load it.
 
@@ -141,6 +181,7 @@ def model_card(
         name: What the model is called.
         weights: Where the weights come from; None for random ones.
         tokenizer: Whether the folder has a tokenizer.
+        form: As for :func:`needs`.
     """
     shape, spent = geometry(config), cost(config)
     rows = [
@@ -165,11 +206,20 @@ def model_card(
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
         *rows,
         "",
+        "In this folder, with mlx-lm installed:",
+        "",
         "```python",
         "from pathlib import Path",
+        "import mlx.core as mx",
         "from mlx_lm.utils import load_model",
-        f'model, config = load_model(Path("{name}"))',
+        'model, config = load_model(Path("."))',
+        "print(model(mx.array([[0]])).shape)  # batch, tokens, vocabulary",
         "```",
-        *([] if tokenizer else ["", "No tokenizer is included."]),
+        *(["", "```sh", _GENERATE, "```"] if tokenizer else []),
+        *(
+            line
+            for need in needs(config, form, tokenizer=tokenizer)
+            for line in ("", _MISSING + need + ".")
+        ),
     ]
     return "\n".join(lines) + "\n"
