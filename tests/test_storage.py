@@ -117,6 +117,16 @@ def test_a_quantized_folder_is_not_the_same_as_its_source(
     assert weights[2] == weights[3] == 4 * cost(elmcfg.load(source)).parameters.total
 
 
+def test_a_dtype_that_the_config_does_not_tell_is_a_difference(
+    run: Run, tmp_path: Path, source: Path
+) -> None:
+    config = elmcfg.load(source)
+    wide = models.save(tmp_path / "wide", config, models.tensors(config))  # in float32
+    assert shown(run, str(wide))["cost"]["weight_bytes"] == 4 * cost(config).parameters.total
+    done = json.loads(run("diff", str(source), str(wide), "--format", "json").out)
+    assert (done["same"], done["keys"]) == (False, {"torch_dtype": ["bfloat16", "float32"]})
+
+
 def test_a_gguf_file_has_the_bytes_of_its_tensors(run: Run, tmp_path: Path, source: Path) -> None:
     gguf = pytest.importorskip("gguf")
     for dtype in ("q8_0", "float32"):

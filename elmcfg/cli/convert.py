@@ -75,7 +75,7 @@ def command(
 
     \b
     Forms:
-      hub      a model folder for transformers and mlx-lm, with the recipe for the heads
+      hub      a model folder for mlx-lm, and for transformers once it has the model's code
       mlx-lm   a model folder for mlx-lm, which goes by the lists
       gguf     a file for llama.cpp
       corenet  the recipe and the YAML block for CoreNet's trainer, without weights

@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 FORMATS = ("hub", "mlx-lm", "gguf", "corenet", "elmcfg")
-"""A model folder for transformers and mlx-lm, or for mlx-lm alone; llama.cpp's file; the recipe for
-CoreNet's trainer; a variant file."""
+"""A model folder for mlx-lm and the code that transformers needs, or for mlx-lm alone; llama.cpp's
+file; the recipe for CoreNet's trainer; a variant file."""
 
 TEXTS = ("corenet", "elmcfg")
 """The forms that are a config alone, without weights."""

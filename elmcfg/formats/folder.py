@@ -108,7 +108,7 @@ def _exchange(new: Path, place: Path) -> None:
 
 
 _GENERATE = 'mlx_lm.generate --model . --prompt "Once upon a time" --max-tokens 20'
-_MISSING = "**To add:** "
+_AUTO_MAP = json.dumps({"auto_map": hub.OWN_CODE}, indent=2)
 
 
 def needs(config: Config, form: str, *, tokenizer: bool) -> list[str]:
@@ -122,15 +122,13 @@ def needs(config: Config, form: str, *, tokenizer: bool) -> list[str]:
     lines = []
     if not tokenizer:
         lines.append(
-            "a tokenizer, without which mlx_lm.generate and mlx_lm.lora stop (load_model of "
-            "mlx_lm.utils does not): convert with --tokenizer FILE, or copy one into the folder"
+            "a tokenizer, without which mlx_lm.generate and mlx_lm.lora stop: convert with "
+            "--tokenizer FILE, or copy one into the folder"
         )
     if form == "hub":
-        code = json.dumps(hub.OWN_CODE)
-        named = "" if config.auto_map else f', and "auto_map": {code} in config.json'
         lines.append(
-            "the model's code, which transformers needs: configuration_openelm.py and "
-            f"modeling_openelm.py of apple/OpenELM-270M in the folder{named}"
+            "the model's code, for transformers: configuration_openelm.py and modeling_openelm.py "
+            "of apple/OpenELM-270M" + ("" if config.auto_map else ", and auto_map in config.json")
         )
     return lines
 
@@ -219,7 +217,8 @@ def model_card(
         *(
             line
             for need in needs(config, form, tokenizer=tokenizer)
-            for line in ("", _MISSING + need + ".")
+            for line in ("", f"**To add:** {need}.")
         ),
+        *(["", "```json", _AUTO_MAP, "```"] if form == "hub" and not config.auto_map else []),
     ]
     return "\n".join(lines) + "\n"
