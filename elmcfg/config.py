@@ -338,18 +338,17 @@ class Config(BaseModel):
         examples=[{"AutoConfig": "configuration_openelm.OpenELMConfig"}],
     )
     transformers_version: Text | None = _described(
-        "transformers version",
-        "The version that wrote the file.",
-        source=_OPENELM,
-        default=None,
-        examples=["4.39.3"],
-    )
+        "transformers version", "The version that wrote the file.", source=_OPENELM,
+        default=None, examples=["4.39.3"],
+    )  # fmt: skip
     weight_dtype: Stored | None = _described(
-        "Weights as run", "Dtype that costs count the weights in.", source="elmcfg", default=None
-    )
+        "Weights as run", "Dtype that costs count the weights in.", source="elmcfg",
+        default=None, examples=["q4"],
+    )  # fmt: skip
     cache_dtype: Stored | None = _described(
-        "Cache as run", "Dtype that costs count the KV cache in.", source="elmcfg", default=None
-    )
+        "Cache as run", "Dtype that costs count the KV cache in.", source="elmcfg",
+        default=None, examples=["q8"],
+    )  # fmt: skip
     schedule: Schedule = _described(
         "Schedule options",
         "How control points become one multiplier per layer, beyond what config.json can say.",

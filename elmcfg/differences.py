@@ -87,7 +87,7 @@ def compare(
     context = context_length
     if context is None:
         context = max(first.max_context_length, second.max_context_length)
-    a, b = a | _quantization(stored[0]), b | _quantization(stored[1])
+    a, b = _as_stored(a, stored[0]), _as_stored(b, stored[1])
     as_asked = partial(
         as_run, context_length=context, weight_dtype=weight_dtype, cache_dtype=cache_dtype
     )
@@ -108,11 +108,13 @@ def compare(
     )
 
 
-def _quantization(stored: Storage | None) -> dict[str, str]:
-    """Return how the weights are quantized, as one more key; none where they are plain."""
-    if stored is None or stored.label in DTYPE_BYTES:
-        return {}
-    return {"quantization": stored.label}
+def _as_stored(keys: dict[str, Any], stored: Storage | None) -> dict[str, Any]:
+    """Return the keys with the dtype or the quantization that the weights really have."""
+    if stored is None:
+        return keys
+    if stored.label not in DTYPE_BYTES:
+        return keys | {"quantization": stored.label}
+    return keys | ({"torch_dtype": stored.label} if "torch_dtype" in keys else {})
 
 
 def _costs(spent: Cost, context: int) -> list[tuple[str, str, int]]:

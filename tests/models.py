@@ -1,6 +1,9 @@
 """Small models on disk, and llama.cpp to run them. Norms are not all 1, so that they matter."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,3 +84,31 @@ def llama_cpp(file: Path, tokens: Sequence[int] | str, count: int = 8) -> dict[i
     answer = json.loads(answer) if isinstance(answer, str) else answer
     top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
     return {token["id"]: token["logprob"] for token in top}
+
+
+def _blocks(card: Path, language: str) -> list[str]:
+    """The code blocks of a model card."""
+    parts = card.read_text().split(f"```{language}\n")[1:]
+    return [part.partition("```")[0] for part in parts]
+
+
+def run_card(folder: Path) -> dict[str, str]:
+    """Run the code of a folder's card in it, as printed, and return what each language printed."""
+    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # ortools lets in an older protobuf only than the one sentencepiece was made with.
+    quirk = {"PATH": scripts, "TEMPORARILY_DISABLE_PROTOBUF_VERSION_CHECK": "true"}
+    said = {}
+    for language, program in (("python", [sys.executable, "-c"]), ("sh", ["bash", "-ec"])):
+        for code in _blocks(folder / "README.md", language):
+            done = subprocess.run(
+                [*program, code],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,
+                env=os.environ | quirk,
+            )
+            assert done.returncode == 0, done.stderr
+            said[language] = done.stdout
+    return said

@@ -376,7 +376,7 @@ class TestAround:
         def interrupt(source: str) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("elmcfg.cli.show.document_argument", interrupt)
+        monkeypatch.setattr("elmcfg.cli.common.document_argument", interrupt)
         assert run("show", "tiny").code == 130
 
     def test_python_dash_m_and_a_reader_that_goes_away(self) -> None:

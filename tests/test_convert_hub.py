@@ -183,15 +183,27 @@ def test_the_same_bytes_go_there_and_back(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "first" / SINGLE).read_bytes() == (tmp_path / "second" / SINGLE).read_bytes()
 
 
-def test_a_tokenizer_comes_along(run: Run, tmp_path: Path) -> None:
-    tokenizer = tmp_path / "tokenizer.model"
-    tokenizer.write_bytes(b"any")
+@pytest.mark.parametrize("form", ["hub", "mlx-lm"])
+def test_what_a_folder_lacks_is_said(run: Run, tmp_path: Path, form: str) -> None:
+    pytest.importorskip("mlx_lm")
     made = tmp_path / "made"
-    assert run("convert", "tiny", str(made), "--tokenizer", str(tokenizer)).code == 0
-    assert (made / "tokenizer.model").read_bytes() == b"any"
-    said = json.loads((made / "tokenizer_config.json").read_text())
-    assert said["tokenizer_class"] == "LlamaTokenizer"
-    assert "No tokenizer" not in (made / "README.md").read_text()
+    outcome = run("convert", "tiny", str(made), "--to", form)
+    card = (made / "README.md").read_text()
+    for text in (outcome.err, card):
+        assert "without which mlx_lm.generate and mlx_lm.lora stop" in text
+        assert "--tokenizer FILE" in text
+        assert ("modeling_openelm.py" in text) == (form == "hub")
+        assert ("auto_map in config.json" in text) == (form == "hub")
+    assert (json.dumps({"auto_map": RELEASED_CODE}, indent=2) in card) == (form == "hub")
+    assert models.run_card(made) == {"python": "(1, 1, 1024)\n"}
+
+
+def test_code_of_transformers_that_is_named_is_to_be_added(run: Run, tmp_path: Path) -> None:
+    source, made = tmp_path / "source.json", tmp_path / "made"
+    source.write_text(hub.dump(models.config(auto_map=RELEASED_CODE)))
+    said = run("convert", str(source), str(made)).err
+    assert "modeling_openelm.py" in said
+    assert "auto_map" not in said
 
 
 def test_a_card_says_whether_weights_are_random(

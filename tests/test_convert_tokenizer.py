@@ -84,6 +84,79 @@ def test_mlx_lm_trains_from_random_weights(run: Run, tmp_path: Path, tokenizer: 
     assert losses[-1] < losses[0] - 0.2
 
 
+def fast_tokenizer(path: Path, size: int = 300) -> Path:
+    """A ``tokenizer.json`` as huggingface/tokenizers trains and writes it."""
+    library = pytest.importorskip("tokenizers")
+    made = library.Tokenizer(library.models.BPE(unk_token="<unk>"))
+    made.pre_tokenizer = library.pre_tokenizers.ByteLevel()
+    made.decoder = library.decoders.ByteLevel()
+    alphabet = library.pre_tokenizers.ByteLevel.alphabet()
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    made.train_from_iterator([TEXT], trainer)
+    made.save(str(path))
+    return path
+
+
+@pytest.mark.parametrize("name", ["tokenizer.model", "tokenizer.model.v1", "any.json", "tokenizer"])
+@pytest.mark.parametrize("kind", ["tokenizer.model", "tokenizer.json"])
+def test_a_tokenizer_is_known_by_its_content(
+    run: Run, tmp_path: Path, tokenizer: Path, name: str, kind: str
+) -> None:
+    pytest.importorskip("mlx_lm")
+    given, made, file = tmp_path / name, tmp_path / "made", tmp_path / "made.gguf"
+    if kind == "tokenizer.model":
+        shutil.copy(tokenizer, given)
+    else:
+        fast_tokenizer(given)
+    source = tmp_path / "small.yaml"
+    source.write_text(elmcfg.dump(small()))
+    outcome = run("convert", str(source), str(made), "--tokenizer", str(given))
+    assert outcome.code == 0, outcome.err
+    assert (made / kind).read_bytes() == given.read_bytes()
+    assert {p.name for p in made.glob("tok*")} == {kind, "tokenizer_config.json"}
+    said = json.loads((made / "tokenizer_config.json").read_text())
+    assert (said["bos_token"], said["eos_token"], said["unk_token"]) == ("<s>", "</s>", "<unk>")
+    assert "mlx_lm.lora stop" not in outcome.err
+    assert "mlx_lm.lora stop" not in (made / "README.md").read_text()
+    outcome = run("convert", str(source), str(file), "--tokenizer", str(given))
+    assert (outcome.code == 0) == (kind == "tokenizer.model"), outcome.err
+    assert kind == "tokenizer.model" or "SentencePiece model" in outcome.err
+
+
+@pytest.mark.parametrize("kind", ["tokenizer.model", "tokenizer.json"])
+def test_the_card_of_a_folder_with_a_tokenizer_works_as_printed(
+    run: Run, tmp_path: Path, tokenizer: Path, kind: str
+) -> None:
+    pytest.importorskip("mlx_lm")
+    given = tokenizer if kind == "tokenizer.model" else fast_tokenizer(tmp_path / "fast")
+    source, made = tmp_path / "small.yaml", tmp_path / "made"
+    source.write_text(elmcfg.dump(small()))
+    assert run("convert", str(source), str(made), "--tokenizer", str(given)).code == 0
+    said = models.run_card(made)
+    assert said["python"] == "(1, 1, 32000)\n"
+    assert "Generation: " in said["sh"]
+
+
+@pytest.mark.parametrize("kind", ["tokenizer.model", "tokenizer.json"])
+def test_a_tokenizer_with_more_tokens_than_rows_is_refused(
+    run: Run, tmp_path: Path, tokenizer: Path, kind: str
+) -> None:
+    given = tokenizer if kind == "tokenizer.model" else fast_tokenizer(tmp_path / "fast")
+    source = tmp_path / "small.yaml"
+    source.write_text(elmcfg.dump(models.config(vocab_size=200)))
+    for target in ("made", "made.gguf"):
+        arguments = ("convert", str(source), str(tmp_path / target))
+        outcome = run(*arguments, "--tokenizer", str(given))
+        assert outcome.code == 1
+        assert "the model only 200 rows of embeddings" in outcome.err
+        assert not (tmp_path / target).exists()
+
+
 def field(number: int, wire: int, value: bytes) -> bytes:
     return bytes([number << 3 | wire]) + value
 
@@ -122,7 +195,7 @@ def test_damaged_models(tmp_path: Path, damage: Callable[[bytes], bytes]) -> Non
     ("name", "message"),
     [
         ("missing", "no such tokenizer"),
-        ("other.json", "name a tokenizer.model"),
+        ("other.json", "neither a SentencePiece model (tokenizer.model) nor a tokenizer.json"),
         ("empty", "holds no"),
     ],
 )

@@ -22,7 +22,12 @@ from elmcfg.costs import STORED, cost
 from elmcfg.geometry import geometry
 
 # The second and the fourth layer have widths that groups of 64 do not divide.
-UNEVEN = {"model_dim": 128, "head_dim": 32, "num_gqa_groups": 2, "torch_dtype": "bfloat16"}
+UNEVEN: dict[str, Any] = {
+    "model_dim": 128,
+    "head_dim": 32,
+    "num_gqa_groups": 2,
+    "torch_dtype": "bfloat16",
+}
 WAYS: dict[str, dict[str, Any]] = {
     "affine 4": {"group_size": 64, "bits": 4},
     "affine 3": {"group_size": 32, "bits": 3},
@@ -110,6 +115,16 @@ def test_a_quantized_folder_is_not_the_same_as_its_source(
     arguments = ("diff", str(source), str(small), "--weight-dtype", "float32", "--format", "json")
     weights = next(row for row in json.loads(run(*arguments).out)["costs"] if row[0] == "weights")
     assert weights[2] == weights[3] == 4 * cost(elmcfg.load(source)).parameters.total
+
+
+def test_a_dtype_that_the_config_does_not_tell_is_a_difference(
+    run: Run, tmp_path: Path, source: Path
+) -> None:
+    config = elmcfg.load(source)
+    wide = models.save(tmp_path / "wide", config, models.tensors(config))  # in float32
+    assert shown(run, str(wide))["cost"]["weight_bytes"] == 4 * cost(config).parameters.total
+    done = json.loads(run("diff", str(source), str(wide), "--format", "json").out)
+    assert (done["same"], done["keys"]) == (False, {"torch_dtype": ["bfloat16", "float32"]})
 
 
 def test_a_gguf_file_has_the_bytes_of_its_tensors(run: Run, tmp_path: Path, source: Path) -> None:

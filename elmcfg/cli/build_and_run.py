@@ -76,7 +76,7 @@ def _list_checks(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 )  # fmt: skip
 @click.option(
     "--tokenizer", type=click.Path(path_type=Path), metavar="PATH",
-    help="With --save: a tokenizer.model (SentencePiece), or a folder with a tokenizer.",
+    help="With --save: a SentencePiece model, a tokenizer.json, or a folder with a tokenizer.",
 )  # fmt: skip
 @click.option(
     "--list-checks", is_flag=True, is_eager=True, expose_value=False, callback=_list_checks,

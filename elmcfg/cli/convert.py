@@ -42,7 +42,7 @@ from elmcfg.sources import weights_of
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path),
-    help="A tokenizer.model (SentencePiece), or a folder with a tokenizer.  "
+    help="A SentencePiece model or a tokenizer.json, by any name, or a folder with a tokenizer.  "
     "[default: that of CONFIG's folder]",
 )
 @click.option(
@@ -76,7 +76,7 @@ def command(
 
     \b
     Forms:
-      hub      a model folder for transformers and mlx-lm, with the recipe for the heads
+      hub      a model folder for mlx-lm, and for transformers once it has the model's code
       mlx-lm   a model folder for mlx-lm, which goes by the lists
       gguf     a file for llama.cpp
       corenet  the recipe and the YAML block for CoreNet's trainer, without weights

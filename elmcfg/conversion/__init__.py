@@ -35,8 +35,8 @@ __all__ = [
 ]
 
 FORMATS = ("hub", "mlx-lm", "gguf", "corenet", "elmcfg")
-"""A model folder for transformers and mlx-lm, or for mlx-lm alone; llama.cpp's file; the recipe for
-CoreNet's trainer; a variant file."""
+"""A model folder for mlx-lm and the code that transformers needs, or for mlx-lm alone; llama.cpp's
+file; the recipe for CoreNet's trainer; a variant file."""
 
 TEXTS = ("corenet", "elmcfg")
 """The forms that are a config alone, without weights."""
@@ -53,8 +53,8 @@ class Options:
     Attributes:
         dtype: Of the matrices; the weights' own where None. ``q8_0`` is GGUF's alone.
         seed: Of random weights.
-        tokenizer: A ``tokenizer.model``, or a folder with a tokenizer; the one beside the weights,
-            if any, where None.
+        tokenizer: A SentencePiece model or a ``tokenizer.json``, whatever the file is called, or
+            a folder with a tokenizer; the one beside the weights, if any, where None.
         overwrite: Whether what is there may be replaced.
         shard_bytes: Most bytes of weights in one file of a folder.
         cut: The smaller model to make of the weights, if any.
@@ -166,23 +166,24 @@ def _folder(
 ) -> list[str]:
     from elmcfg.conversion import hub
     from elmcfg.costs import cost
-    from elmcfg.formats.folder import new_folder
+    from elmcfg.formats.folder import needs, new_folder
 
-    tokenizer = _tokenizer(checkpoint, options)
+    tokenizer = _tokenizer(checkpoint, options, config)
     config, weights = _weights(config, checkpoint, options)
     config = hub.prepared(config, target, form)
     with new_folder(target, cost(config).weight_bytes, replace=options.overwrite) as place:
-        hub.write(place, config, weights, tokenizer, options.shard_bytes)
+        hub.write(place, config, weights, tokenizer, options.shard_bytes, form)
     copied = [f"tokenizer: {', '.join(map(str, tokenizer))}"] if tokenizer else []
-    return [f"weights: {weights.origin}", *copied, *hub.warnings(config, form)]
+    missing = [f"missing: {line}" for line in needs(config, form, tokenizer=bool(tokenizer))]
+    return [f"weights: {weights.origin}", *copied, *missing, *hub.warnings(config, form)]
 
 
-def _tokenizer(checkpoint: Path | None, options: Options) -> tuple[Path, ...]:
+def _tokenizer(checkpoint: Path | None, options: Options, config: Config) -> tuple[Path, ...]:
     """The files of the tokenizer that is asked for, or else of the one beside the weights."""
     from elmcfg.conversion import hub
 
     if options.tokenizer is not None:
-        return hub.tokenizer_files(options.tokenizer)
+        return hub.tokenizer_files(options.tokenizer, vocab_size=config.vocab_size)
     if checkpoint is None or checkpoint.suffix.lower() == ".gguf":
         return ()
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
@@ -198,12 +199,15 @@ def _gguf(
     found = gguf.obstacles(config)
     if found:
         raise ConversionError("GGUF cannot express this model: " + "; ".join(found))
-    pieces = next((f for f in _tokenizer(checkpoint, options) if f.name == "tokenizer.model"), None)
+    files = _tokenizer(checkpoint, options, config)
+    pieces = next((f for f in files if tokenizer.is_sentencepiece(f)), None)
     if pieces is not None:
         vocabulary = tokenizer.sentencepiece(pieces, config.vocab_size)
         remark = f"vocabulary: {pieces}"
     elif options.tokenizer is not None:
-        raise ConversionError(f"{options.tokenizer}: holds no tokenizer.model (SentencePiece)")
+        raise ConversionError(
+            f"{options.tokenizer}: holds no SentencePiece model (tokenizer.model), which GGUF needs"
+        )
     else:
         vocabulary = tokenizer.placeholder(config.vocab_size)
         remark = (

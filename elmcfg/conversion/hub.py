@@ -13,12 +13,13 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elmcfg.config import resolve
 from elmcfg.conversion.recipes import end_points
+from elmcfg.conversion.tokenizer import SENTENCEPIECE, recognize
 from elmcfg.conversion.weights import DTYPES, ConversionError, Weights, cast, pieces
 from elmcfg.document import is_file, open_regular, read_regular
 from elmcfg.formats import folder, safetensors
@@ -81,7 +82,12 @@ def code_warnings(config: Config) -> list[str]:
 
 
 def write(
-    place: Path, config: Config, weights: Weights, tokenizer: tuple[Path, ...], shard_bytes: int
+    place: Path,
+    config: Config,
+    weights: Weights,
+    tokenizer: tuple[Path, ...],
+    shard_bytes: int,
+    form: str = "hub",
 ) -> None:
     """Fill a folder.
 
@@ -91,6 +97,7 @@ def write(
         weights: Of the same model.
         tokenizer: Files to copy.
         shard_bytes: Most bytes of weights in a file.
+        form: ``hub`` or ``mlx-lm``, as for :func:`warnings`.
 
     Raises:
         ConversionError: If a weight does not fit the dtype.
@@ -109,16 +116,14 @@ def write(
     if len(files) > 1:
         text = safetensors.index(files, sum(sizes.values()))
         (place / safetensors.INDEX).write_text(text, encoding="utf-8")
-    for source in tokenizer:
-        _copy(source, place / source.name)
-    if [source.name for source in tokenizer] == ["tokenizer.model"]:
-        (place / "tokenizer_config.json").write_text(_TOKENIZER_CONFIG, encoding="utf-8")
+    _write_tokenizer(place, config, tokenizer)
     folder.write_texts(
         place,
         config,
         config.name or "model",
         weights=None if weights.is_random else weights.origin,
         tokenizer=bool(tokenizer),
+        form=form,
     )
 
 
@@ -149,33 +154,44 @@ def _require_readable(file: Path) -> None:
         raise ConversionError(f"{file}: cannot be read: {error.strerror}") from error
 
 
-# What transformers needs to read a SentencePiece model as Llama's, which OpenELM uses.
-_TOKENIZER_CONFIG = (
-    json.dumps(
-        {
-            "add_bos_token": True,
-            "add_eos_token": False,
-            "bos_token": "<s>",
-            "eos_token": "</s>",
-            "legacy": False,
-            "tokenizer_class": "LlamaTokenizer",
-            "unk_token": "<unk>",
-        },
-        indent=2,
-    )
-    + "\n"
-)
+def _write_tokenizer(place: Path, config: Config, files: tuple[Path, ...]) -> None:
+    """Copy the files of a tokenizer; one by itself gets the config that transformers wants."""
+    if len(files) != 1:
+        for source in files:
+            _copy(source, place / source.name)
+        return
+    known = recognize(files[0])
+    if known is None:
+        _copy(files[0], place / files[0].name)
+        return
+    name, tokens = known
+    _copy(files[0], place / name)
+    # OpenELM uses Llama's, a SentencePiece model.
+    values: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    if name == SENTENCEPIECE:
+        values = {"add_bos_token": True, "add_eos_token": False, "legacy": False,
+                  "tokenizer_class": "LlamaTokenizer"}  # fmt: skip
+    special = {"bos_token": config.bos_token_id, "eos_token": config.eos_token_id, "unk_token": 0}
+    texts = {key: tokens.get(-1 if number is None else number) for key, number in special.items()}
+    values |= {key: text for key, text in texts.items() if text is not None}
+    text = json.dumps(dict(sorted(values.items())), indent=2) + "\n"
+    (place / "tokenizer_config.json").write_text(text, encoding="utf-8")
 
 
-def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
-    """The files of a tokenizer: one SentencePiece model, or those in a folder.
+def tokenizer_files(
+    given: Path, *, needed: bool = True, vocab_size: int | None = None
+) -> tuple[Path, ...]:
+    """The files of a tokenizer: one in a single file, or those in a folder.
 
     Args:
-        given: The file or the folder.
+        given: The file, whatever it is called, or the folder.
         needed: Whether a folder must hold one.
+        vocab_size: Rows of the embedding table, which a tokenizer must not exceed; not compared
+            where not given.
 
     Raises:
-        ConversionError: If there are none, yet one is needed.
+        ConversionError: If there are none, yet one is needed; if the file is no tokenizer, or has
+            too many tokens.
         CheckpointError: If one is a link out of the folder, or a Git LFS pointer.
     """
     if os.path.isdir(given):  # noqa: PTH112  # any path may be given
@@ -185,15 +201,33 @@ def tokenizer_files(given: Path, *, needed: bool = True) -> tuple[Path, ...]:
             raise ConversionError(f"{given}: holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
         for file in found:
             safetensors.hold_inside(file)
-            _require_readable(file)
-            safetensors.refuse_pointer(file)
-        return found
-    if not is_file(given):
+    elif is_file(given):
+        found = (given,)
+    else:
         raise ConversionError(f"{given}: no such tokenizer")
-    safetensors.refuse_pointer(given)
-    if given.name != "tokenizer.model":
+    for file in found:
+        _require_readable(file)
+        safetensors.refuse_pointer(file)
+    if given in found and recognize(given) is None:
         raise ConversionError(
-            f"{given}: name a tokenizer.model (SentencePiece) or the folder of a tokenizer"
+            f"{given}: neither a SentencePiece model (tokenizer.model) nor a tokenizer.json; name "
+            "one of these, or the folder of a tokenizer"
         )
-    _require_readable(given)
-    return (given,)
+    if vocab_size is not None:
+        for file in found:
+            _check_size(file, vocab_size)
+    return found
+
+
+def _check_size(file: Path, vocab_size: int) -> None:
+    """Refuse a tokenizer whose tokens have no row of embeddings: they would read beyond the table.
+
+    Raises:
+        ConversionError: If it is such a one.
+    """
+    known = recognize(file)
+    count = 0 if known is None else 1 + max(known[1])
+    if count > vocab_size:
+        raise ConversionError(
+            f"{file}: has {count:,} pieces, the model only {vocab_size:,} rows of embeddings"
+        )

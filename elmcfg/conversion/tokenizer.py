@@ -1,4 +1,4 @@
-"""Vocabularies for GGUF: from a SentencePiece model, or a placeholder where there is none.
+"""Tokenizers by their content, and vocabularies for GGUF, with a placeholder where there is none.
 
 A SentencePiece model is a protobuf message (google/sentencepiece, ``sentencepiece_model.proto``)
 whose field 1 repeats the pieces: text (1), score (2) and type (3). No more than that is needed, so
@@ -7,14 +7,19 @@ that it is read here, without the library. GGUF numbers the types of pieces in t
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elmcfg.conversion.weights import ConversionError
 from elmcfg.document import read_regular
-from elmcfg.formats.safetensors import refuse_pointer
+from elmcfg.formats.safetensors import CheckpointError, refuse_pointer
+
+SENTENCEPIECE, FAST = "tokenizer.model", "tokenizer.json"
+"""The two forms of a tokenizer in one file, by their names in a model folder."""
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 _KINDS = {NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE}
@@ -52,19 +57,8 @@ def sentencepiece(path: Path, size: int) -> Vocabulary:
 
     Raises:
         ConversionError: If it is no SentencePiece model, or has more pieces than rows.
-        CheckpointError: If it is a Git LFS pointer.
     """
-    refuse_pointer(path)
-    try:
-        raw = read_regular(path, _MOST_BYTES)
-    except OSError as error:
-        raise ConversionError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        pieces = [
-            _piece(part) for field, part in _fields(raw) if field == 1 and isinstance(part, bytes)
-        ]
-    except (IndexError, ValueError, struct.error):
-        pieces = []
+    pieces = _pieces(_content(path))
     if not pieces:
         raise ConversionError(f"{path}: not a SentencePiece model (tokenizer.model)")
     if len(pieces) > size:
@@ -73,6 +67,69 @@ def sentencepiece(path: Path, size: int) -> Vocabulary:
         )
     pieces += [(f"[unused {i}]", 0.0, UNUSED) for i in range(len(pieces), size)]
     return Vocabulary(*(list(column) for column in zip(*pieces, strict=True)))
+
+
+def recognize(path: Path) -> tuple[str, dict[int, str]] | None:
+    """Return what a tokenizer is called in a model folder, and its tokens by their numbers.
+
+    The content of the file decides, whatever it is called.
+
+    Returns:
+        None where it is neither a SentencePiece model nor a ``tokenizer.json``.
+
+    Raises:
+        ConversionError: If it cannot be read.
+    """
+    raw = _content(path)
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError):
+        tokens = {i: text for i, (text, _, _) in enumerate(_pieces(raw))}
+        return (SENTENCEPIECE, tokens) if tokens else None
+    tokens = _tokens(values)
+    return (FAST, tokens) if tokens else None
+
+
+def is_sentencepiece(path: Path) -> bool:
+    """Return whether a file is a SentencePiece model: one of that name is held to be one."""
+    known = None if path.name == SENTENCEPIECE else recognize(path)
+    return path.name == SENTENCEPIECE or (known is not None and known[0] == SENTENCEPIECE)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        refuse_pointer(path)
+        return read_regular(path, _MOST_BYTES)
+    except CheckpointError as error:
+        raise ConversionError(str(error)) from error
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _tokens(values: Any) -> dict[int, str]:
+    """Return the tokens of a ``tokenizer.json`` (huggingface/tokenizers): a model with a vocab."""
+    model = values.get("model") if isinstance(values, dict) else None
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(vocab, dict):
+        pairs = [(number, text) for text, number in vocab.items()]
+    elif isinstance(vocab, list):  # of Unigram models, each with its score
+        pairs = [(i, row[0]) for i, row in enumerate(vocab) if isinstance(row, list) and row]
+    added = values.get("added_tokens") if pairs else None
+    for one in added if isinstance(added, list) else []:
+        if isinstance(one, dict):
+            pairs.append((one.get("id"), one.get("content")))
+    return {n: text for n, text in pairs if type(n) is int and isinstance(text, str)}
+
+
+def _pieces(raw: bytes) -> list[tuple[str, float, int]]:
+    """Return the pieces of a SentencePiece model; none where it is not one."""
+    try:
+        return [
+            _piece(part) for field, part in _fields(raw) if field == 1 and isinstance(part, bytes)
+        ]
+    except (IndexError, ValueError, struct.error):
+        return []
 
 
 def _piece(raw: bytes) -> tuple[str, float, int]:

@@ -117,8 +117,40 @@ def _exchange(new: Path, place: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+_GENERATE = 'mlx_lm.generate --model . --prompt "Once upon a time" --max-tokens 20'
+_AUTO_MAP = json.dumps({"auto_map": hub.OWN_CODE}, indent=2)
+
+
+def needs(config: Config, form: str, *, tokenizer: bool) -> list[str]:
+    """Return what has to be added to a folder for its readers, a line for each.
+
+    Args:
+        config: Of the model.
+        form: ``hub``, which transformers and mlx-lm read, or ``mlx-lm``.
+        tokenizer: Whether the folder has a tokenizer.
+    """
+    lines = []
+    if not tokenizer:
+        lines.append(
+            "a tokenizer, without which mlx_lm.generate and mlx_lm.lora stop: convert with "
+            "--tokenizer FILE, or copy one into the folder"
+        )
+    if form == "hub":
+        lines.append(
+            "the model's code, for transformers: configuration_openelm.py and modeling_openelm.py "
+            "of apple/OpenELM-270M" + ("" if config.auto_map else ", and auto_map in config.json")
+        )
+    return lines
+
+
 def write_texts(
-    folder: Path, config: Config, name: str, *, weights: str | None = None, tokenizer: bool = False
+    folder: Path,
+    config: Config,
+    name: str,
+    *,
+    weights: str | None = None,
+    tokenizer: bool = False,
+    form: str = "mlx-lm",
 ) -> None:
     """Write ``config.json``, ``generation_config.json`` and the model card.
 
@@ -128,11 +160,12 @@ def write_texts(
         name: What the model is called.
         weights: Where the weights come from; None for random ones.
         tokenizer: Whether a tokenizer is written too.
+        form: As for :func:`needs`.
 
     Raises:
         OSError: If they cannot be written.
     """
-    card = model_card(config, name, weights=weights, tokenizer=tokenizer)
+    card = model_card(config, name, weights=weights, tokenizer=tokenizer, form=form)
     tokens = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
     known = {key: token for key, token in tokens.items() if token is not None}
     generation = json.dumps({"_from_model_config": True, **known}, indent=2) + "\n"
@@ -142,7 +175,12 @@ def write_texts(
 
 
 def model_card(
-    config: Config, name: str, *, weights: str | None = None, tokenizer: bool = False
+    config: Config,
+    name: str,
+    *,
+    weights: str | None = None,
+    tokenizer: bool = False,
+    form: str = "mlx-lm",
 ) -> str:
     """The README of a model folder: what the model is, layer by layer, and how to load it.
 
@@ -151,6 +189,7 @@ def model_card(
         name: What the model is called.
         weights: Where the weights come from; None for random ones.
         tokenizer: Whether the folder has a tokenizer.
+        form: As for :func:`needs`.
     """
     shape, spent = geometry(config), cost(config)
     rows = [
@@ -175,11 +214,21 @@ def model_card(
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
         *rows,
         "",
+        "In this folder, with mlx-lm installed:",
+        "",
         "```python",
         "from pathlib import Path",
+        "import mlx.core as mx",
         "from mlx_lm.utils import load_model",
-        f'model, config = load_model(Path("{name}"))',
+        'model, config = load_model(Path("."))',
+        "print(model(mx.array([[0]])).shape)  # batch, tokens, vocabulary",
         "```",
-        *([] if tokenizer else ["", "No tokenizer is included."]),
+        *(["", "```sh", _GENERATE, "```"] if tokenizer else []),
+        *(
+            line
+            for need in needs(config, form, tokenizer=tokenizer)
+            for line in ("", f"**To add:** {need}.")
+        ),
+        *(["", "```json", _AUTO_MAP, "```"] if form == "hub" and not config.auto_map else []),
     ]
     return "\n".join(lines) + "\n"

@@ -41,7 +41,7 @@ def save(
         place: The folder.
         child: Writes it.
         timeout: Most seconds for that.
-        tokenizer: A ``tokenizer.model``, or a folder with a tokenizer.
+        tokenizer: A SentencePiece model, a ``tokenizer.json``, or a folder with a tokenizer.
 
     Raises:
         FolderError: If it cannot be written, or there is no such tokenizer; nothing is left of it
@@ -51,7 +51,11 @@ def save(
     from elmcfg.conversion import hub
 
     try:
-        files = () if tokenizer is None else hub.tokenizer_files(tokenizer)
+        files = (
+            ()
+            if tokenizer is None
+            else hub.tokenizer_files(tokenizer, vocab_size=config.vocab_size)
+        )
     except (conversion.ConversionError, conversion.CheckpointError) as error:
         raise folder.FolderError(str(error)) from error
     config = hub.prepared(config, place, _FORM)
@@ -61,7 +65,8 @@ def save(
         def write(dtype: str) -> list[str]:
             stored = config.model_copy(update={"torch_dtype": dtype})
             child.save(stored, options, temporary, files, timeout=timeout)
-            return hub.warnings(stored, _FORM)
+            needs = folder.needs(stored, _FORM, tokenizer=bool(files))
+            return [*(f"missing: {line}" for line in needs), *hub.warnings(stored, _FORM)]
 
         yield write
 
@@ -76,4 +81,4 @@ def write_folder(config: Config, options: Options, place: Path, tokenizer: Seque
     from elmcfg.formats.safetensors import SHARD_BYTES
 
     made = weights.random(config, seed=options.seed)
-    hub.write(place, config, made, tuple(tokenizer), SHARD_BYTES)
+    hub.write(place, config, made, tuple(tokenizer), SHARD_BYTES, _FORM)
