@@ -243,8 +243,10 @@ def test_the_commands_for_two_machines_do_what_the_page_says(
 
 
 SBATCH = """#!/bin/sh
-# A Slurm of one node without a queue.
-sh "$1" > "$1.log" 2>&1 &
+# A Slurm of one node without a queue. The script is copied: it is removed when this returns.
+copy=$(mktemp ./job-XXXXXX)
+cat "$1" > "$copy"
+sh "$copy" > "$copy.log" 2>&1 &
 echo "Submitted batch job $!"
 """
 

@@ -175,7 +175,7 @@ def test_workers_may_come_late(dask: Processes, monkeypatch: pytest.MonkeyPatch)
     finally:
         engine.close()
     assert reports == [
-        "no worker is there; waiting for one, at most 86400 s (engine: wait_for_workers)",
+        "no worker is there; waiting for one, at most 24 h (engine: wait_for_workers)",
         "workers are there again: 1",
     ]
 

@@ -209,7 +209,7 @@ class Cluster:
         """
         self._take_submitted()
         if self._deserted and self._tasks:  # The next would wait as long, and in vain.
-            raise ClusterError(f"no worker has been there for {self._patience:g} s; {_RESUME}")
+            raise ClusterError(f"no worker has been there for {_time(self._patience)}; {_RESUME}")
         try:
             connection = self._connection or self._connect()
             if connection is None:
@@ -320,7 +320,7 @@ class Cluster:
         elif self._tasks and not self._warned and now - self._manned > _MESSAGE_SECONDS:
             self._warned = True
             self._report(
-                f"no worker is there; waiting for one, at most {self._patience:g} s "
+                f"no worker is there; waiting for one, at most {_time(self._patience)} "
                 "(engine: wait_for_workers)"
             )
 
@@ -355,7 +355,7 @@ class Cluster:
         if now - task.waiting > self._patience:
             if task.result is not None:
                 task.result.cancel()
-            task.fail("TimeoutError", f"nobody ran it: no worker for {self._patience:g} s")
+            task.fail("TimeoutError", f"nobody ran it: no worker for {_time(self._patience)}")
             self._deserted = True
 
     def _check_versions(self, connection: Connection) -> None:
@@ -377,3 +377,11 @@ class Cluster:
 def _mismatch(needed: str, answers: dict[str, str]) -> str:
     versions = ", ".join(f"{worker} has {answer}" for worker, answer in answers.items())
     return f"elmcfg {needed} is needed on every worker, but {versions}; install the same version"
+
+
+def _time(seconds: float) -> str:
+    """Write an amount of time as a plan has it: ``90 s``, ``30 min``, ``24 h``."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"

@@ -217,7 +217,11 @@ class Engine(_Part):
         default=None,
         description="Jobs at once on this machine; null is one per two cores, and one on a GPU.",
     )
-    scheduler: StrictStr | None = Field(default=None, description="Such as tcp://10.0.0.1:8786.")
+    scheduler: StrictStr | None = Field(
+        default=None,
+        description="Such as tcp://10.0.0.1:8786, or tls:// with the certificates that dask's own "
+        "configuration names.",
+    )
     wait_for_workers: Seconds | None = Field(
         default=None,
         description="Most time in which dask has no worker at all, such as 30min, before a job "
