@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from elmcfg.escaping import escaped
+
 _FILES = pytest.StashKey[frozenset[Path]]()
 
 
@@ -75,7 +77,7 @@ class _Verdict(pytest.Item):
         checked = check_one(item, Task(settings.load(root)))
         if checked is not None and checked.count(Severity.ERROR):
             view = View(Style(colour=False), 100)
-            raise _InvalidError("\n".join(report_of("text")([checked], view)))
+            raise _InvalidError(escaped("\n".join(report_of("text")([checked], view))))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any) -> Any:
         if isinstance(excinfo.value, _InvalidError):
@@ -83,4 +85,4 @@ class _Verdict(pytest.Item):
         return super().repr_failure(excinfo, *args)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        return self.path, None, f"{self.path.name}: elmcfg"
+        return self.path, None, escaped(f"{self.path.name}: elmcfg")

@@ -141,7 +141,7 @@ MAY_IMPORT = {
         "training",
         "units",
     },
-    "pytest_plugin": {"checking", "diagnostics", "render", "settings", "sources"},
+    "pytest_plugin": {"checking", "diagnostics", "escaping", "render", "settings", "sources"},
     "render": {
         "codes",
         "config",
