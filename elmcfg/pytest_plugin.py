@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from elmcfg.escaping import escaped
+from elmcfg.escaping import escaped, printable
 
 _FILES = pytest.StashKey[frozenset[Path]]()
 
@@ -50,7 +50,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Fil
     """A file that the setting names."""
     if file_path not in parent.config.stash[_FILES]:
         return None
-    file: pytest.File = _ConfigFile.from_parent(parent, path=file_path)
+    # pytest prints the name of a node as it is.
+    name = file_path.relative_to(parent.config.rootpath).as_posix()
+    shown: dict[str, Any] = {} if name.isprintable() else {"nodeid": printable(name)}
+    file: pytest.File = _ConfigFile.from_parent(parent, path=file_path, **shown)
     return file
 
 
@@ -85,4 +88,4 @@ class _Verdict(pytest.Item):
         return super().repr_failure(excinfo, *args)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        return self.path, None, escaped(f"{self.path.name}: elmcfg")
+        return self.path, None, printable(f"{self.path.name}: elmcfg")

@@ -147,6 +147,7 @@ MAY_IMPORT = {
         "config",
         "diagnostics",
         "document",
+        "escaping",
         "hardware",
         "search",
         "study",

@@ -48,11 +48,13 @@ def test_each_config_is_a_test(repository: Path) -> None:
 def test_what_a_file_says_moves_no_cursor(repository: Path) -> None:
     text = (repository / "configs" / "good.yaml").read_text()
     # A key so near to one that a fix is offered, which names it.
-    evil = text.replace("vocab_size:", r'"vocab_sise\e[31m\x9b\u202e":')
+    evil = text.replace("vocab_size:", r'"vocab_size\e\u202e":')
     (repository / "configs" / "good.yaml").write_text(evil)
+    (repository / "configs" / "\x1b[31m\nINJECTED.yaml").write_text(evil)
     done = run(repository, SETTINGS)
-    assert r"vocab_sise\x1b[31m\x9b\u202e" in done.stdout
-    assert not {"\x1b", "\x9b", "\u202e"} & set(done.stdout + done.stderr)
+    assert not re.search("(?m)^INJECTED", done.stdout)
+    assert r"rename vocab_size\x1b\u202e to vocab_size" in done.stdout
+    assert not {"\x1b", "\u202e"} & set(done.stdout + done.stderr)
 
 
 def test_the_settings_of_validate_count(repository: Path) -> None:

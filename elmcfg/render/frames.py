@@ -12,6 +12,7 @@ from unicodedata import combining, east_asian_width
 
 from elmcfg.diagnostics import Diagnostic, Severity, Span
 from elmcfg.document.lines import Lines
+from elmcfg.escaping import printable as printable
 from elmcfg.render.style import Style
 
 if TYPE_CHECKING:
@@ -73,13 +74,6 @@ def place(found: Diagnostic) -> str:
     """Path, line and column, on one line whatever the path is."""
     path = printable(found.path)
     return f"{path}:{found.span.line}:{found.span.column}" if found.span else path
-
-
-def printable(text: str) -> str:
-    """The text with what would move a terminal's cursor, or cannot be encoded, escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _one(d: Diagnostic, lines: Lines, style: Style, width: int, note: str) -> str:
