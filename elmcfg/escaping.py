@@ -17,7 +17,14 @@ _UNSAFE = re.compile(
 def escaped(text: str) -> str:
     r"""Return the text with unsafe characters as Python writes them, such as ``\x1b``.
 
-    Line breaks and tabs stay: of a layout they are meant, and what one line is made of has none
-    (:func:`elmcfg.render.frames.printable`).
+    Line breaks and tabs stay, since a layout is made of them: a name that goes into a line has to
+    be :func:`printable` before.
     """
     return _UNSAFE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def printable(text: str) -> str:
+    """Return a text that is to be part of one line with all that cannot be seen there escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from elmcfg.escaping import escaped, printable
+
 _FILES = pytest.StashKey[frozenset[Path]]()
 
 
@@ -48,7 +50,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Fil
     """A file that the setting names."""
     if file_path not in parent.config.stash[_FILES]:
         return None
-    file: pytest.File = _ConfigFile.from_parent(parent, path=file_path)
+    # pytest prints the name of a node as it is.
+    name = file_path.relative_to(parent.config.rootpath).as_posix()
+    shown: dict[str, Any] = {} if name.isprintable() else {"nodeid": printable(name)}
+    file: pytest.File = _ConfigFile.from_parent(parent, path=file_path, **shown)
     return file
 
 
@@ -75,7 +80,7 @@ class _Verdict(pytest.Item):
         checked = check_one(item, Task(settings.load(root)))
         if checked is not None and checked.count(Severity.ERROR):
             view = View(Style(colour=False), 100)
-            raise _InvalidError("\n".join(report_of("text")([checked], view)))
+            raise _InvalidError(escaped("\n".join(report_of("text")([checked], view))))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any) -> Any:
         if isinstance(excinfo.value, _InvalidError):
@@ -83,4 +88,4 @@ class _Verdict(pytest.Item):
         return super().repr_failure(excinfo, *args)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        return self.path, None, f"{self.path.name}: elmcfg"
+        return self.path, None, printable(f"{self.path.name}: elmcfg")

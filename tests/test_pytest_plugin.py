@@ -45,6 +45,18 @@ def test_each_config_is_a_test(repository: Path) -> None:
     assert re.search(r"--> configs/broken\.yaml:\d+:\d+", done.stdout)
 
 
+def test_what_a_file_says_moves_no_cursor(repository: Path) -> None:
+    text = (repository / "configs" / "good.yaml").read_text()
+    # A key so near to one that a fix is offered, which names it.
+    evil = text.replace("vocab_size:", r'"vocab_size\e\u202e":')
+    (repository / "configs" / "good.yaml").write_text(evil)
+    (repository / "configs" / "\x1b[31m\nINJECTED.yaml").write_text(evil)
+    done = run(repository, SETTINGS)
+    assert not re.search("(?m)^INJECTED", done.stdout)
+    assert r"rename vocab_size\x1b\u202e to vocab_size" in done.stdout
+    assert not {"\x1b", "\u202e"} & set(done.stdout + done.stderr)
+
+
 def test_the_settings_of_validate_count(repository: Path) -> None:
     assert "3 passed" in run(repository, SETTINGS + '[tool.elmcfg]\nignore = ["ELM"]\n').stdout
 

@@ -10,9 +10,9 @@ import sys
 import time
 
 from elmcfg.cli.common import note, out_style, say, width
+from elmcfg.escaping import printable
 from elmcfg.proof import CHECKS, CheckResult, CheckStarted, Event, Plan, Step
 from elmcfg.render import proof
-from elmcfg.render.frames import printable
 from elmcfg.render.style import ERASE_LINE
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"

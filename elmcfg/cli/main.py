@@ -12,7 +12,7 @@ import click
 from elmcfg import __version__
 from elmcfg.cli import signals
 from elmcfg.cli.terminal import OutputError, guarded
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 
 _COMMANDS = {
     "validate": "Check configs: every problem, at its line, with a remedy.",

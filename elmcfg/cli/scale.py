@@ -25,11 +25,11 @@ from elmcfg.config import Config
 from elmcfg.costs import as_run
 from elmcfg.diagnostics import InvalidConfigError
 from elmcfg.document import write_atomically
+from elmcfg.escaping import printable
 from elmcfg.formats import hub, variant
 from elmcfg.hardware import of_model
 from elmcfg.profiles import PROFILES
 from elmcfg.render import beside, machine
-from elmcfg.render.frames import printable
 from elmcfg.render.style import BREAK, Style
 from elmcfg.scaling import context_keys, rescaled, scale, select_layers
 from elmcfg.sources import is_folder

@@ -13,7 +13,7 @@ import click
 from elmcfg.cli import signals, study_progress
 from elmcfg.cli.common import fail, format_option, note, quiet_option, say
 from elmcfg.document import exists, is_file
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 from elmcfg.study import folder as files
 from elmcfg.study.plan import KINDS, Plan, PlanError, read_plan
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg.cli.common import note
 from elmcfg.cli.terminal import Output
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from elmcfg.escaping import printable
 from elmcfg.hardware import MACHINES
-from elmcfg.render.frames import printable
 from elmcfg.render.style import Style
 from elmcfg.render.tables import amount, columns, table
 from elmcfg.units import binary

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 from elmcfg.render.style import Style
 from elmcfg.render.tables import bar
 

@@ -13,6 +13,7 @@ from unicodedata import combining, east_asian_width
 
 from elmcfg.diagnostics import Diagnostic, Severity, Span
 from elmcfg.document.lines import Lines
+from elmcfg.escaping import printable as printable
 from elmcfg.render.style import Style
 
 if TYPE_CHECKING:
@@ -119,18 +120,11 @@ def place(found: Diagnostic) -> str:
     return f"{path}:{found.span.line}:{found.span.column}" if found.span else path
 
 
-def printable(text: str) -> str:
-    """The text with what would move a terminal's cursor, or cannot be encoded, escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def _one(d: Diagnostic, lines: Lines, style: Style, width: int, note: str) -> str:
     colour = COLOURS[d.severity]
     kind = style(f"{d.severity.value}[{d.code}]", "bold", colour)
-    marks = [(d.span, d.label, colour)] if d.span else []
-    marks += [(span, label, _RELATED) for span, label in d.related]
+    marks = [(d.span, printable(d.label), colour)] if d.span else []
+    marks += [(span, printable(label), _RELATED) for span, label in d.related]
     marks = [m for m in marks if m[0].line <= len(lines)]
     margin = len(str(max((span.line for span, _, _ in marks), default=1)))
     indent, bar = " " * margin, style("|", "blue")
@@ -151,7 +145,7 @@ def _one(d: Diagnostic, lines: Lines, style: Style, width: int, note: str) -> st
         shown = span.line
     if marks and (d.help or note):
         out.append(f"{indent} {bar}")
-    for word, text in (("help", _cut(printable(d.help))), ("fix", note)):
+    for word, text in (("help", _cut(printable(d.help))), ("fix", _cut(printable(note)))):
         hanging = " " * (margin + len(f" = {word}: "))
         lead = f"{indent} {style('=', 'blue')} {style(word, 'bold')}: "
         for part in wrap(text, max(_LEAST_ROOM, width - len(hanging)), break_on_hyphens=False):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.document import exists, new_file
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 from elmcfg.search.budgets import Conditions, Quantity
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 from elmcfg.render.style import Style
 from elmcfg.units import binary
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from elmcfg import __version__
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 from elmcfg.render.study import charts, words
 from elmcfg.render.study.values import rows
 

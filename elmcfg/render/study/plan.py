@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 
 if TYPE_CHECKING:
     from elmcfg.study.jobs import Job

@@ -8,7 +8,7 @@ import io
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.render.frames import printable
+from elmcfg.escaping import printable
 from elmcfg.render.machine import text as json_text
 from elmcfg.render.study import words
 from elmcfg.render.style import Style
