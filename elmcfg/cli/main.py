@@ -74,7 +74,8 @@ def cli() -> None:
 
     A CONFIG is a path, - for standard input, or the name of a shipped variant; of a safetensors or
     GGUF file the headers are read.
-    Exit codes: 0 fine, 1 a problem was found, 2 called wrongly.
+    Exit codes: 0 fine, 1 a problem was found, 2 called wrongly; 128 and the number of the signal
+    where one ended the command: 130 for Ctrl-C, 143 for SIGTERM.
     """
 
 

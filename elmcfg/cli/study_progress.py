@@ -45,7 +45,7 @@ class Silent:
     def known(self, job: Job, record: Record) -> None:
         """A job was done before this run began: what it took says what others will."""
         self._left.pop(job.key, None)
-        self._spent[job.kind].append(record["seconds"])
+        self._spent[job.kind].append(record.get("seconds", 0.0))
 
     def started(self, job: Job) -> None:
         """A job has been given to the engine."""

@@ -60,9 +60,9 @@ def command(paths: tuple[str, ...], **flags: Any) -> None:
     """Check configs, and show every problem at its line and column with a remedy.
 
     A CONFIG is a YAML or JSON file, a folder (searched for files that look like configs, without
-    what .gitignore names), a pattern such as '**/*.yaml', - for standard input, or the name of a
-    shipped variant. A hub config.json is valid as it stands, and is held against the safetensors
-    files beside it.
+    what .gitignore names and links out of it), a pattern such as '**/*.yaml', - for standard
+    input, or the name of a shipped variant. A hub config.json is valid as it stands, and is held
+    against the safetensors files beside it.
 
     CODE is a code, such as ELM409, or the beginning of one: ELM4 is all advice. [tool.elmcfg] in
     pyproject.toml holds the same settings, and in YAML a comment leaves a finding out:

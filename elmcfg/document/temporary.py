@@ -13,12 +13,8 @@ are left alone, since the locks of some shared disks do not reach that far. ::
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import platform
 import re
-import secrets
-import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -98,7 +94,7 @@ def _locked_stem(target: Path) -> tuple[str, int]:
     """Return a stem that nobody has yet, and the open descriptor of its lock."""
     host, boot = _machine()
     while True:
-        stem = f".{_label(target.name)}.{host}-{boot}-{secrets.token_hex(4)}"
+        stem = f".{_label(target.name)}.{host}-{boot}-{os.urandom(4).hex()}"
         lock = target.parent / f"{stem}.lock"
         handle = os.open(lock, _FLAGS | os.O_EXCL, 0o600)
         _lock(handle, wait=True)
@@ -125,14 +121,15 @@ def _remove(path: Path) -> None:
     """Remove a file, a link or a whole folder, as far as that can be done."""
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink():
+            import shutil
+
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
 
 
 def _label(name: str) -> str:
-    raw = os.fsencode(name)
-    return name if len(raw) <= _LONGEST_LABEL else hashlib.sha256(raw).hexdigest()[:16]
+    return name if len(os.fsencode(name)) <= _LONGEST_LABEL else _digest(name)[:16]
 
 
 def _pattern(target: str, kinds: str) -> re.Pattern[str]:
@@ -149,13 +146,17 @@ def _is_of_this_machine(pattern: re.Pattern[str], name: str) -> bool:
 @cache
 def _machine() -> tuple[str, str]:
     """Return what tells this host, and this start of its kernel, from others."""
+    import platform
+
     host = platform.node()
     try:
         boot = read_regular(Path("/proc/sys/kernel/random/boot_id"), 100).decode()
     except (OSError, ValueError):  # other systems than Linux
         boot = host
-    return _short(host), _short(boot)
+    return _digest(host)[:6], _digest(boot)[:6]
 
 
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
+def _digest(text: str) -> str:
+    import hashlib  # this and the others here: only who writes a file pays for them
+
+    return hashlib.sha256(os.fsencode(text)).hexdigest()

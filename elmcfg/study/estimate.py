@@ -121,7 +121,7 @@ def _taken(finished: Sequence[tuple[Job, Record]]) -> dict[str, Callable[[Job], 
     of_kind: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for job, record in finished:
         if job.kind != "costs" and record["status"] == "done":
-            of_kind[job.kind].append((flops(job), float(record["seconds"])))
+            of_kind[job.kind].append((flops(job), float(record.get("seconds", 0.0))))
 
     def rate(measured: list[tuple[float, float]]) -> Callable[[Job], float]:
         work, seconds = (sum(column) for column in zip(*measured, strict=True))

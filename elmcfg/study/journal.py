@@ -190,7 +190,7 @@ def _parsed(text: bytes) -> Record | None:
         and type(seconds) in (int, float)
         and 0 <= seconds < MAX_SECONDS
     )
-    return {**record, "seconds": float(seconds)} if whole else None
+    return record if whole else None
 
 
 def _cut_torn_line(handle: int) -> int:
