@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 KV_CACHE_DTYPE_BYTES = 2
+MAX_CONTEXT_LENGTH = 2**30
+"""As long as a config's own context can be."""
 FLOPS_CONVENTION = (
     "one multiply-add is 2 FLOPs; matrix multiplications only; attention counts the query-key "
     "and weight-value products; prefill is the mean over a causal sequence of context_length "
@@ -158,11 +160,12 @@ def cost(config: Config, *, context_length: int | None = None) -> Cost:
             ``max_context_length`` where not given.
 
     Raises:
-        ValueError: If ``context_length`` is not positive.
+        ValueError: If ``context_length`` is not 1 to :data:`MAX_CONTEXT_LENGTH`.
     """
     context = config.max_context_length if context_length is None else context_length
-    if context < 1:
-        raise ValueError(f"context_length must be positive, got {context}")
+    if not 1 <= context <= MAX_CONTEXT_LENGTH:
+        shown = f"{context:,}" if abs(context) < 10**18 else "a longer number"
+        raise ValueError(f"context_length must be 1 to {MAX_CONTEXT_LENGTH:,}, got {shown}")
     shape = geometry(config)
     layers = tuple(layer_cost(layer, shape) for layer in shape.layers)
     attention = sum(layer.attention for layer in layers)

@@ -59,7 +59,7 @@ def compare(
         unknown: Keys that are not known of one of them, and so not compared.
 
     Raises:
-        ValueError: If ``context_length`` is not positive.
+        ValueError: If ``context_length`` is not 1 to 2**30.
     """
     skipped = _NOT_COMPARED | set(unknown)
     a, b = (config.model_dump(mode="json", exclude=skipped) for config in (first, second))

@@ -7,6 +7,7 @@ import dataclasses
 import click
 
 from elmcfg.cli.common import complete_config, document_argument, format_option, out_style, say
+from elmcfg.cli.parameters import TOKENS
 from elmcfg.differences import compare
 from elmcfg.render import beside, machine
 
@@ -16,7 +17,7 @@ from elmcfg.render import beside, machine
 @click.argument("second", metavar="B", shell_complete=complete_config)
 @click.option(
     "--context-length",
-    type=click.IntRange(min=1),
+    type=TOKENS,
     help="Tokens of context for the KV cache and the FLOPs.  [default: the longer of the two]",
 )
 @format_option("text", "json")

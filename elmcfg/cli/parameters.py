@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from elmcfg import units
+from elmcfg.costs import MAX_CONTEXT_LENGTH
 from elmcfg.hardware import machine
 
 T = TypeVar("T")
@@ -64,4 +65,5 @@ def _some_bytes(text: str) -> int:
 INDICES = Written("LAYERS", _indices)
 HARDWARE = Written("NAME|BANDWIDTH,FLOPS", machine)
 BYTES = Written("BYTES", _some_bytes)
+TOKENS = click.IntRange(min=1, max=MAX_CONTEXT_LENGTH)
 TIME = Written("TIME", units.duration)

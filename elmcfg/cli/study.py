@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -137,7 +138,8 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 
 def _source(name: str, here: Path) -> str:
     """A path from here, whatever folder the plan lies in; any other name as it is."""
-    return str(here / name) if (here / name).exists() else name
+    there = os.path.exists(here / name)  # noqa: PTH110  # Path.exists fails of a long name
+    return str(here / name) if there else name
 
 
 def _pair(text: str) -> tuple[str, Any]:
