@@ -72,7 +72,11 @@ FAMILY = {
     "bos_token_id": 1,
     "per_layer_config": {"3": {"num_attention_heads": 4}},
 }
-PLAN = {"variants": ["tiny"], "measure": ["costs", "proof", "speed", "training"]}
+PLAN: dict[str, Any] = {
+    "variants": ["tiny"],
+    "measure": ["costs", "proof", "speed", "training"],
+    "engine": {"speed": "1TFLOPS"},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -188,7 +192,7 @@ def plan_parts() -> Iterator[tuple[str, ...]]:
 def test_a_plan_with_a_long_number(run: Run) -> None:
     for part, *rest in plan_parts():
         for number in NUMBERS:
-            value = {rest[0]: number} if rest else number
+            value = {**PLAN.get(part, {}), rest[0]: number} if rest else number
             Path("a.json").write_text(json.dumps({**PLAN, part: value}))
             done = run("study", "a.json", "--dry-run")
             assert done.code in (0, 1, 2)
