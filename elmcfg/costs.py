@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from elmcfg.config import Config
 
 KV_CACHE_DTYPE_BYTES = 2
+MAX_CONTEXT_LENGTH = 2**30
+"""As long as a config's own context can be."""
 FLOPS_CONVENTION = (
     "one multiply-add is 2 FLOPs; matrix multiplications only; attention counts the query-key "
     "and weight-value products; prefill is the mean over a causal sequence of context_length "
@@ -210,11 +212,13 @@ def cost(
         cache_dtype: One of :data:`STORED`; a 2-byte dtype where not given.
 
     Raises:
-        ValueError: If ``context_length`` is not positive, or there is no such dtype.
+        ValueError: If ``context_length`` is not 1 to :data:`MAX_CONTEXT_LENGTH`, or there is no
+            such dtype.
     """
     context = config.max_context_length if context_length is None else context_length
-    if context < 1:
-        raise ValueError(f"context_length must be positive, got {context}")
+    if not 1 <= context <= MAX_CONTEXT_LENGTH:
+        shown = f"{context:,}" if abs(context) < 10**18 else "a longer number"
+        raise ValueError(f"context_length must be 1 to {MAX_CONTEXT_LENGTH:,}, got {shown}")
     shape = geometry(config)
     storage = _storage(weight_dtype or config.torch_dtype, shape)
     kv_number_bytes = _TWO_BYTES if cache_dtype is None else _cache_bytes(cache_dtype, shape)

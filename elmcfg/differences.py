@@ -67,7 +67,7 @@ def compare(
         cache_dtype: As for :func:`elmcfg.costs.as_run`.
 
     Raises:
-        ValueError: If ``context_length`` is not positive.
+        ValueError: If ``context_length`` is not 1 to 2**30.
     """
     skipped = _NOT_COMPARED | set(unknown)
     a, b = (config.model_dump(mode="json", exclude=skipped) for config in (first, second))

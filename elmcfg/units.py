@@ -19,13 +19,31 @@ _FORM = re.compile(
 )
 
 
+# No amount has more: training the largest models takes some 1e27 FLOPs. All of them fit a float.
+MOST = 10**36
+_MOST_CHARACTERS = 60
+
+
 def _parse(text: str, example: str) -> tuple[Fraction, str]:
-    match = _FORM.fullmatch(text.strip())
+    match = _FORM.fullmatch(text.strip()) if len(text) <= _MOST_CHARACTERS else None
     if match is None:
-        raise ValueError(f"{text!r} is not an amount such as {example}")
+        shown = text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "..."
+        raise ValueError(f"{shown!r} is not an amount such as {example}")
     digits, exponent, unit = match.groups()
     number = Fraction(digits.replace("_", "").replace(",", "").rstrip("."))
-    return number * Fraction(10) ** int(exponent or 0), unit.lower()
+    number *= Fraction(10) ** int(exponent or 0)
+    return in_range(number), unit.lower()
+
+
+def in_range(number: Fraction) -> Fraction:
+    """Return an amount as it is.
+
+    Raises:
+        ValueError: If it is beyond every amount that there is.
+    """
+    if abs(number) > MOST or 0 < abs(number) < Fraction(1, MOST):
+        raise ValueError("an amount is 0, or from 1e-36 to 1e36")
+    return number
 
 
 def _whole(number: Fraction, text: str) -> int:

@@ -287,6 +287,15 @@ def test_little_input_costs_little(name: str, tmp_path: Path) -> None:
             assert fault not in said
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to the limits")
+def test_a_vocabulary_is_not_written_out_before_it_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(recipe(vocab_size=2**30, model_dim=64))
+    done = run("convert", "a.json", "a.gguf", folder=tmp_path)
+    assert done.returncode == 1
+    assert b"at most 1,000,000 are written" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
 def measured() -> None:
     """Print processor time, peak memory and output of each case and command."""
     for name, case in CASES.items():

@@ -66,6 +66,10 @@ def test_ranges_hold_decimal_numbers(first: int, count: int, step: int) -> None:
         ({"model_dim": {"from": 4}}, "model_dim.to"),
         ({"head_dim": 63}, "must be even"),
         ({"num_transformer_layers": 2000}, "goes up to 1,024"),
+        (
+            {"model_dim": {"from": 1, "to": 9000}, "head_dim": {"from": 2, "to": 400, "step": 2}},
+            "combinations of depth",
+        ),
         ({"qkv_multipliers": [0.5, 1.0, 0.5]}, "3 control points, too many for 4 layers"),
         ({"ffn_multipliers": [0.0]}, "greater than 0"),
         ({"hed_dim": 64}, "hed_dim: unknown key"),

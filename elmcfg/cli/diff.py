@@ -16,6 +16,7 @@ from elmcfg.cli.common import (
     out_style,
     say,
 )
+from elmcfg.cli.parameters import TOKENS
 from elmcfg.differences import compare
 from elmcfg.render import beside, machine
 from elmcfg.sources import stored
@@ -26,7 +27,7 @@ from elmcfg.sources import stored
 @click.argument("second", metavar="B", shell_complete=complete_config)
 @click.option(
     "--context-length",
-    type=click.IntRange(min=1),
+    type=TOKENS,
     help="Tokens of context for the KV cache and the FLOPs.  [default: the longer of the two]",
 )
 @dtype_options

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from elmcfg import units
+from elmcfg.costs import MAX_CONTEXT_LENGTH
 from elmcfg.escaping import escaped
 from elmcfg.hardware import machine
 
@@ -73,4 +74,5 @@ INDICES = Written("LAYERS", _indices)
 HARDWARE = Written("NAME|BANDWIDTH,FLOPS", machine)
 BYTES = Written("BYTES", _some_bytes)
 ONE_LINE = Written("TEXT", _one_line)
+TOKENS = click.IntRange(min=1, max=MAX_CONTEXT_LENGTH)
 TIME = Written("TIME", units.duration)

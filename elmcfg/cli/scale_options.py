@@ -11,7 +11,15 @@ import click
 
 from elmcfg import units
 from elmcfg.cli.common import Function
-from elmcfg.cli.parameters import HARDWARE, INDICES, ONE_LINE, Written, whole_number
+from elmcfg.cli.parameters import (
+    HARDWARE,
+    INDICES,
+    ONE_LINE,
+    TIME,
+    TOKENS,
+    Written,
+    whole_number,
+)
 from elmcfg.costs import DTYPE_BYTES
 from elmcfg.search.budgets import QUANTITIES, WEIGHT_BYTES, quantity
 
@@ -174,7 +182,7 @@ search_options = _together(
     limit_options,
     option("--tolerance", type=SHARE, default="0.1%", show_default=True, help="Of the targets."),
     option(
-        "--context-length", type=click.IntRange(min=1, max=2**30),
+        "--context-length", type=TOKENS,
         help="Tokens in the KV cache.  [default: max_context_length]",
     ),
     option("--batch-size", type=click.IntRange(1, 2**20), default=1, help="Sequences in it."),
@@ -188,7 +196,7 @@ search_options = _together(
     option("--space", metavar="NAME|FILE", help="What to search.  [default: default]"),
     option("--free", type=click.Choice(["any", "rising", "falling"]),
            help="Every layer's widths chosen on their own, in any or a given order."),
-    option("--time-limit", type=click.FloatRange(min=0, min_open=True),
+    option("--time-limit", type=TIME,
            help="Of a free search, in seconds of the solver's work.  [default: 60]"),
     option("--minimize", type=COST, help="Best is the least of this cost."),
     option("--maximize", type=COST, help="Best is the most of this cost."),

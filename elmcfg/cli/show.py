@@ -18,7 +18,7 @@ from elmcfg.cli.common import (
     say,
     width,
 )
-from elmcfg.cli.parameters import HARDWARE
+from elmcfg.cli.parameters import HARDWARE, TOKENS
 from elmcfg.config import Config
 from elmcfg.costs import Cost
 from elmcfg.geometry import geometry
@@ -39,7 +39,7 @@ def _list_hardware(ctx: click.Context, param: click.Parameter, value: bool) -> N
 @click.argument("sources", nargs=-1, metavar="[CONFIG]...", shell_complete=complete_config)
 @click.option(
     "--context-length",
-    type=click.IntRange(min=1),
+    type=TOKENS,
     help="Tokens of context for the KV cache and the FLOPs.  [default: max_context_length]",
 )
 @dtype_options

@@ -25,7 +25,14 @@ from elmcfg.conversion.weights import (
     cast,
     pieces,
 )
-from elmcfg.formats.gguf import ARCHITECTURE, HALVES, LAYER_TENSORS, MAX_LAYERS, MODEL_TENSORS
+from elmcfg.formats.gguf import (
+    ARCHITECTURE,
+    HALVES,
+    LAYER_TENSORS,
+    MAX_LAYERS,
+    MAX_TEXTS,
+    MODEL_TENSORS,
+)
 from elmcfg.geometry import geometry
 
 if TYPE_CHECKING:
@@ -51,6 +58,11 @@ def obstacles(config: Config) -> list[str]:
     if config.num_transformer_layers > MAX_LAYERS:
         found.append(
             f"{config.num_transformer_layers:,} layers, but llama.cpp has room for {MAX_LAYERS}"
+        )
+    if config.vocab_size > MAX_TEXTS:
+        found.append(
+            f"vocab_size is {config.vocab_size:,}, but a GGUF file names every token, and at most "
+            f"{MAX_TEXTS:,} are written"
         )
     return found
 

@@ -66,7 +66,7 @@ _STRING, _ARRAY = 8, 9
 _MOST_BYTES = 64 * 2**20
 """Longest header that is read; most of it is the vocabulary, which takes up to 20 MB."""
 _MOST_TEXT = 2**20
-_MOST_TEXTS = 1_000_000
+MAX_TEXTS = 1_000_000
 """Most texts in lists; a vocabulary has up to 300,000 tokens and twice as many merges."""
 _MOST_NUMBERS = 4_096
 """Longest list of numbers that is kept: those that tell a model have one for each layer."""
@@ -107,7 +107,7 @@ class _Reader:
 
     def __init__(self, stream: IO[bytes], file: Path, size: int) -> None:
         self.stream, self.file, self.size = stream, file, size
-        self.left, self.texts_left = size, _MOST_TEXTS
+        self.left, self.texts_left = size, MAX_TEXTS
 
     def error(self, what: str) -> CheckpointError:
         return CheckpointError(f"{self.file}: damaged: {what}")
@@ -148,7 +148,7 @@ class _Reader:
         if inner == _STRING:
             self.texts_left -= count
             if self.texts_left < 0:
-                raise self.error(f"over {_MOST_TEXTS:,} texts in lists")
+                raise self.error(f"over {MAX_TEXTS:,} texts in lists")
             for _ in range(count):
                 self.raw_text()
             return count

@@ -24,6 +24,8 @@ group of 64 a 16-bit scale and a 16-bit bias."""
 
 QUANTIZATION_GROUP = 64
 LOGIT_BYTES = 4
+# The largest of what costs assume, as the command line has them.
+_MOST = {"context_length": 2**30, "batch_size": 2**30, "training_tokens": 10**36}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,11 @@ class Conditions:
     def __post_init__(self) -> None:
         for key in ("context_length", "batch_size", "training_tokens"):
             value = getattr(self, key)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{key} is {value!r}, but must be a positive whole number")
+            if type(value) is not int or not 1 <= value <= _MOST[key]:
+                shown = "larger" if type(value) is int and value > 0 else repr(value)
+                raise ValueError(
+                    f"{key} is {shown}, but must be a positive whole number up to {_MOST[key]:.4g}"
+                )
         for key in ("weight_dtype", "cache_dtype"):
             value = getattr(self, key)
             if value not in tuple(WEIGHT_BYTES):

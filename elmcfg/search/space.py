@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -33,6 +34,7 @@ from elmcfg.schedule import RELEASED_DECIMALS, is_control_points
 
 MAX_VALUES = 10_000
 MAX_SCHEDULES = 100_000
+MAX_SHAPES = 1_000_000
 
 WholeNumber = Annotated[StrictInt, Field(ge=1, le=MAX_SIZE)]
 
@@ -198,6 +200,13 @@ class Space(BaseModel):
     def _searchable(self) -> Self:
         if any(h % 2 for h in self.head_dims):
             raise ValueError("head_dim must be even: RoPE turns channels in pairs")
+        sizes = (self.layers, self.model_dims, self.head_dims, self.queries_per_kv_head)
+        shapes = math.prod(map(len, (*sizes, self.divisors)))
+        if shapes > MAX_SHAPES:
+            raise ValueError(
+                f"{shapes:,} combinations of depth, width, head_dim, num_gqa_groups and "
+                f"ffn_dim_divisor; at most {MAX_SHAPES:,} are searched: take larger steps"
+            )
         if self.layers[-1] > MAX_LAYERS:
             raise ValueError(f"num_transformer_layers goes up to {MAX_LAYERS:,} in a search")
         for key, axes in (("qkv_multipliers", self.qkv), ("ffn_multipliers", self.ffn)):

@@ -325,9 +325,10 @@ def _limit(key: str, wanted: dict[str, Any]) -> list[problem.Limit]:
 def _exact(value: Any) -> Fraction:
     """A number as it is; plans give whatever stands in a file."""
     try:
-        return Fraction(value)
+        number = Fraction(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not an amount such as '600M' or '48MiB'") from None
+    return units.in_range(number)
 
 
 def _nothing(task: Task, result: Result) -> NothingFitsError:

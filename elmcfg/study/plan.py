@@ -35,6 +35,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """What can be measured of a variant."""
 
 MAX_JOBS = 1_000_000
+MAX_SEEDS = 1_000
 
 
 class PlanError(ValueError):
@@ -67,8 +68,10 @@ def _speed(value: Any) -> Any:
                 "{reason}, or name one of {machines}",
                 {"reason": str(error), "machines": ", ".join(MACHINES)},
             ) from None
-    if not isinstance(value, str) and (not isinstance(value, int | float) or not value > 0):
-        raise PydanticCustomError("speed", "must be greater than 0")
+    if not isinstance(value, str) and (
+        not isinstance(value, int | float) or not 0 < value <= units.MOST
+    ):
+        raise PydanticCustomError("speed", "must be greater than 0, and at most 1e36")
     return value if isinstance(value, str) else float(value)
 
 
@@ -251,7 +254,11 @@ class Engine(_Part):
 
 
 def _seeds(value: Any) -> Any:
-    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if value > MAX_SEEDS:
+        raise PydanticCustomError("seeds", "must be at most {most}", {"most": MAX_SEEDS})
+    return list(range(value))
 
 
 class Plan(BaseModel):
@@ -276,7 +283,7 @@ class Plan(BaseModel):
     seeds: Annotated[
         tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...],
         BeforeValidator(_seeds, json_schema_input_type=int | list[int]),
-        Field(min_length=1),
+        Field(min_length=1, max_length=MAX_SEEDS),
     ] = Field(default=(0, 1, 2), description="Of the trainings; a number n is 0 to n - 1.")
     proof: Proof = Field(default=Proof(), description="Settings of the proofs.")
     speed: Speed = Field(default=Speed(), description="Settings of the speeds.")
