@@ -11,12 +11,13 @@ PAGE = Page(
         The programs asked about with --target that build exactly the model that the config means.
     """,
     why="""
-        Said only when asked for. Of a config.json that is not valid, mlx-lm alone is spoken of, and
-        "builds exactly what the lists say" means that its other errors are none to mlx-lm. The verdicts rest on a model in code of each program's own rule:
+        Said only when asked for. The verdicts rest on a model in code of each program's own rule:
         the lists or the recipe that it reads, its rounding, its defaults. What surrounds the
         shapes (tokenizer, auto_map, architectures) is not looked at. No other program reads YAML:
-        a variant file is judged by the config.json that elmcfg scale --format hub writes for it. What
-        is said of mlx-lm is said of 0.32.2 on MLX 0.32.4, of hf of transformers 4.39 to 4.57.
+        a variant file is judged by the config.json that elmcfg scale --format hub writes for it.
+        What is said of mlx-lm is said of 0.32.2 on MLX 0.32.4, and of hf for transformers 4.39 to
+        4.57. Of a config.json that is not valid only mlx-lm is spoken of: "builds exactly what the
+        lists say" means that what is wrong with the file does not change what mlx-lm builds.
     """,
     good="elmcfg validate --target all openelm-270m",
     source="the programs named; see ELM501",
