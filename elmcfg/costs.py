@@ -189,8 +189,8 @@ def _head_bytes(dtype: str, shape: Geometry) -> int:
     packing = PACKINGS[dtype]
     if shape.head_dim % packing.group_size:
         raise ValueError(
-            f"head_dim {shape.head_dim} is not whole groups of {packing.group_size}, so that mlx-lm "
-            f"cannot keep the KV cache in {dtype}; count it in bfloat16, float16 or float32"
+            f"head_dim {shape.head_dim} is not whole groups of {packing.group_size}, so that "
+            f"mlx-lm cannot keep the KV cache in {dtype}; count it in bfloat16, float16 or float32"
         )
     return packing.nbytes(1, shape.head_dim, 2)
 
