@@ -7,7 +7,6 @@ of 2 to 8, so they are part of the value: :attr:`Flops.convention` says what was
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from elmcfg.geometry import Geometry, LayerShape, geometry
@@ -30,7 +29,7 @@ FLOPS_CONVENTION = (
 STORED = (*DTYPE_BYTES, *PACKINGS)
 """Names of what weights and a KV cache can be stored in."""
 
-_BFLOAT16, _TWO_BYTES = plain("bfloat16"), Fraction(KV_CACHE_DTYPE_BYTES)
+_BFLOAT16 = plain("bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def layer_cost(
     layer: LayerShape,
     shape: Geometry,
     storage: Storage = _BFLOAT16,
-    kv_number_bytes: Fraction = _TWO_BYTES,
+    head_bytes: int | None = None,
 ) -> LayerCost:
     """Costs of one layer, with its weights in a form of storage.
 
@@ -165,33 +164,37 @@ def layer_cost(
     q, kv, f = layer.num_query_heads, layer.num_kv_heads, layer.ffn_dim
     qk_norm = 2 * h if shape.normalize_qk_projections and q else 0
     norm = (layer.has_attention + layer.has_ffn) * d + qk_norm
-    matrices = shape.layer_matrices(layer)
+    attention = d * d if layer.linear_attention else (2 * q + 2 * kv) * h * d
+    ffn = d * d if layer.linear_ffn else (3 if shape.ffn_with_glu else 2) * f * d
+    matrix_bytes = (attention + ffn) * storage.width
+    if not storage.is_plain:
+        matrix_bytes = sum(storage.matrix_bytes(*m) for m in shape.layer_matrices(layer))
     return LayerCost(
-        attention=d * d if layer.linear_attention else (2 * q + 2 * kv) * h * d,
-        ffn=d * d if layer.linear_ffn else (3 if shape.ffn_with_glu else 2) * f * d,
+        attention=attention,
+        ffn=ffn,
         norm=norm,
-        kv_cache_bytes_per_token=int(2 * kv * h * kv_number_bytes),
-        weight_bytes=norm * storage.width + sum(storage.matrix_bytes(*m) for m in matrices),
+        kv_cache_bytes_per_token=2 * kv * (head_bytes or h * KV_CACHE_DTYPE_BYTES),
+        weight_bytes=norm * storage.width + matrix_bytes,
     )
 
 
-def _cache_bytes(dtype: str, shape: Geometry) -> Fraction:
-    """Return the bytes of one number of a KV cache.
+def _head_bytes(dtype: str, shape: Geometry) -> int:
+    """Return the bytes of a key or a value of one head.
 
     Raises:
         ValueError: If there is no such dtype, or MLX cannot quantize the keys of such heads.
     """
     if dtype in DTYPE_BYTES:
-        return Fraction(DTYPE_BYTES[dtype])
+        return shape.head_dim * DTYPE_BYTES[dtype]
     if dtype not in PACKINGS:
         raise ValueError(f"cache_dtype is {dtype!r}; there are {', '.join(STORED)}")
     packing = PACKINGS[dtype]
     if shape.head_dim % packing.group_size:
         raise ValueError(
-            f"head_dim {shape.head_dim} is not whole groups of {packing.group_size}, so that MLX "
-            f"cannot keep the KV cache in {dtype}"
+            f"head_dim {shape.head_dim} is not whole groups of {packing.group_size}, so that "
+            f"mlx-lm cannot keep the KV cache in {dtype}; count it in bfloat16, float16 or float32"
         )
-    return Fraction(packing.nbytes(1, shape.head_dim, 2), shape.head_dim)
+    return packing.nbytes(1, shape.head_dim, 2)
 
 
 def cost(
@@ -221,8 +224,8 @@ def cost(
         raise ValueError(f"context_length must be 1 to {MAX_CONTEXT_LENGTH:,}, got {shown}")
     shape = geometry(config)
     storage = _storage(weight_dtype or config.torch_dtype, shape)
-    kv_number_bytes = _TWO_BYTES if cache_dtype is None else _cache_bytes(cache_dtype, shape)
-    layers = tuple(layer_cost(one, shape, storage, kv_number_bytes) for one in shape.layers)
+    head_bytes = None if cache_dtype is None else _head_bytes(cache_dtype, shape)
+    layers = tuple(layer_cost(one, shape, storage, head_bytes) for one in shape.layers)
     tables = tuple(
         storage.matrix_bytes(name, shape.vocab_size, shape.model_dim)
         for name in ("transformer.token_embeddings", "lm_head")

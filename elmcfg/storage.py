@@ -68,6 +68,11 @@ class Storage:
     packings: Mapping[str, Packing] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every number is of the one width."""
+        return not self.packings and not self.sizes
+
     def matrix_bytes(self, name: str, rows: int, columns: int) -> int:
         """Return the bytes of a matrix."""
         known = self.sizes.get(f"{name}.weight")

@@ -146,7 +146,10 @@ model_options = _together(
         help="Tied embeddings.",
     ),
     option("--rope-freq-constant", type=float, help="Base of the rotary frequencies."),
-    option("--rope-max-length", type=int, help="Length of the rotary table."),
+    option(
+        "--rope-max-length", type=int,
+        help="Length of the rotary table; where not given, at least that of the context.",
+    ),
     option("--max-context-length", type=int, help="Longest sequence."),
     option("--rms-norm-eps", type=float, help="Epsilon of RMSNorm."),
     option(
@@ -183,7 +186,8 @@ search_options = _together(
     option("--tolerance", type=SHARE, default="0.1%", show_default=True, help="Of the targets."),
     option(
         "--context-length", type=TOKENS,
-        help="Tokens in the KV cache.  [default: max_context_length]",
+        help="Tokens in the KV cache, and the least context of the design.  "
+        "[default: max_context_length]",
     ),
     option("--batch-size", type=click.IntRange(1, 2**20), default=1, help="Sequences in it."),
     option("--cache-dtype", type=click.Choice(list(WEIGHT_BYTES)),
