@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from elmcfg.codes import CODES
-from elmcfg.config import MAX_SINGLE, Config, Schedule
+from elmcfg.config import Config, Schedule
 from elmcfg.diagnostics import Loc, Severity, Violation, value_at
+from elmcfg.field_types import MAX_SINGLE
 from elmcfg.invariants import violations_of
 from elmcfg.rules import advice
 from elmcfg.rules.draft import HEAD_LISTS, MULTIPLIER_LISTS, Draft, present

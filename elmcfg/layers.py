@@ -13,7 +13,8 @@ from typing import Annotated
 
 from pydantic import Field, StrictInt
 
-from elmcfg.config import MAX_MULTIPLIER, MAX_SIZE, Config
+from elmcfg.config import Config
+from elmcfg.field_types import MAX_MULTIPLIER, MAX_SIZE
 
 _Counts = tuple[Annotated[StrictInt, Field(ge=0, le=MAX_SIZE)], ...]
 _Multiplier = Annotated[float, Field(strict=True, ge=0, le=MAX_MULTIPLIER, allow_inf_nan=False)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from elmcfg.config import MAX_LAYERS, MAX_SIZE, Config, resolve
+from elmcfg.config import Config, resolve
 from elmcfg.diagnostics import Diagnostic, InvalidConfigError, Severity
+from elmcfg.field_types import MAX_LAYERS, MAX_SIZE
 from elmcfg.findings import read_values
 from elmcfg.geometry import geometry, usual_rope_length
 from elmcfg.profiles import profile as named_profile

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from elmcfg.config import MAX_LAYERS
 from elmcfg.document.tree import MAX_VALUES
+from elmcfg.field_types import MAX_LAYERS
 from elmcfg.formats import safetensors
 
 ROOT = Path(__file__).parent.parent

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import elmcfg
-from elmcfg.config import MAX_SINGLE, MIN_ROPE_BASE, Config
+from elmcfg.config import Config
 from elmcfg.document import parse
+from elmcfg.field_types import MAX_SINGLE, MIN_ROPE_BASE
 from elmcfg.formats import hub
 from elmcfg.linter import diagnose
 from elmcfg.portability import TARGETS, verdicts

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import elmcfg
 from elmcfg import comparison
-from elmcfg.config import MAX_LAYERS, Config
+from elmcfg.config import Config
 from elmcfg.document import parse
+from elmcfg.field_types import MAX_LAYERS
 from elmcfg.findings import draft_of
 from elmcfg.formats import hub
 from elmcfg.formats.safetensors import (

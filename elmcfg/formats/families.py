@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from elmcfg.config import MAX_LAYERS
+from elmcfg.field_types import MAX_LAYERS
 from elmcfg.formats.safetensors import DTYPES
 
 Loc = tuple[str | int, ...]

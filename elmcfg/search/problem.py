@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from elmcfg.config import MAX_LAYERS, Config
+from elmcfg.config import Config
+from elmcfg.field_types import MAX_LAYERS
 from elmcfg.geometry import Geometry
 from elmcfg.infer import Inference
 from elmcfg.scaling import checked

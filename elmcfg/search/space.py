@@ -27,8 +27,8 @@ from pydantic import (
 )
 from pydantic import model_validator as validator
 
-from elmcfg.config import MAX_LAYERS, MAX_SIZE, Multiplier
 from elmcfg.document import Document, exists, read_bytes
+from elmcfg.field_types import MAX_LAYERS, MAX_SIZE, Multiplier
 from elmcfg.schedule import RELEASED_DECIMALS, is_control_points
 
 MAX_VALUES = 10_000

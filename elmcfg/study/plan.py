@@ -21,9 +21,9 @@ from pydantic import model_validator as validator
 from pydantic_core import PydanticCustomError
 
 from elmcfg import units
-from elmcfg.config import Dtype, PositiveFloat
 from elmcfg.diagnostics import Loc
 from elmcfg.document import Document, read_bytes
+from elmcfg.field_types import Dtype, PositiveFloat
 from elmcfg.hardware import MACHINES
 from elmcfg.profiles import profile as named_profile
 from elmcfg.proof.device import DeviceName

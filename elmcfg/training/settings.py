@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from elmcfg import units
-from elmcfg.config import MAX_SIZE, PositiveFloat
+from elmcfg.field_types import MAX_SIZE, PositiveFloat
 
 _CORENET = "apple/corenet projects/openelm/pretraining_configs"
 _NANOGPT = "karpathy/nanoGPT config/train_shakespeare_char.py"
