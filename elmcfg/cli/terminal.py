@@ -35,13 +35,22 @@ class Output:
         self.stream, self._required = stream, required
         self.encoding, self.errors = stream.encoding, stream.errors
 
-    def write(self, text: str) -> int:
+    def write(self, text: str | bytes) -> int:
         """Write text, with everything escaped that is not ours.
 
+        Args:
+            text: click has bytes for what shells complete. No bytes are its way to ask for a
+                stream of them.
+
         Raises:
+            TypeError: If there are no bytes.
             OutputError: If it cannot be written, but must be.
             BrokenPipeError: If its reader has gone.
         """
+        if isinstance(text, bytes):
+            if not text:
+                raise TypeError("this is a stream of text")
+            text = text.decode("utf-8", "replace")
         shown = escaped(text).replace(BREAK, "\n").replace(MARK, "\x1b[")
         with self._told():
             try:
