@@ -71,6 +71,15 @@ def ended(seconds: float, status: str = "done") -> dict[str, Any]:
     }  # fmt: skip
 
 
+def test_shapes_alone_are_not_called_proven(capsys: pytest.CaptureFixture[str]) -> None:
+    todo = [job(seq_len=1)]
+    lines = Lines(todo)
+    lines.started(todo[0])
+    record = ended(1.0)
+    lines.recorded(todo[0], {**record, "result": {"passed": True, "shapes_only": True}})
+    assert "shapes hold in" in capsys.readouterr().err
+
+
 def test_what_a_resumed_study_knows_counts(capsys: pytest.CaptureFixture[str]) -> None:
     todo = [job(seq_len=n) for n in range(1, 5)]
     told = Lines(todo)

@@ -174,7 +174,8 @@ def told(record: Record) -> str:
     if record["kind"] == "training":
         return f"{result['bits_per_byte']:.4f} bits per byte in {spent}"
     if record["kind"] == "proof":
-        return f"{'proven' if result['passed'] else 'NOT proven'} in {spent}"
+        success = "shapes hold" if result.get("shapes_only") else "proven"
+        return f"{success if result['passed'] else 'NOT proven'} in {spent}"
     if record["kind"] == "speed":
         return f"{result['decode_tokens_per_second']:,.0f} tokens per second"
     return "done"
