@@ -130,7 +130,11 @@ def violations(
     broken = config is None
     result = [_violation(v, given, broken=broken) for v in found if v.outcome is not Outcome.SAME]
     if same:
-        what = "builds exactly what the lists say, whatever is wrong with them" if broken else "same model"
+        what = (
+            "builds exactly what the lists say, whatever is wrong with them"
+            if broken
+            else "same model"
+        )
         message = f"{', '.join(same)}: {what}"
         notes = [_noted(v) for v in found if v.outcome is Outcome.SAME and v.notes]
         result.append(Violation("ELM500", (), message, "; ".join(notes)))

@@ -150,6 +150,10 @@ def _layer(values: Values, i: int, d: int, h: int, place: _Place) -> Layer:
     h**-0.5  # of zero, of text
     for key, heads in (("num_query_heads", q), ("num_kv_heads", kv)):
         place.key = key
+        _number(heads)
+    (q + kv * 2) * h  # of a fraction and an integer of any length
+    for key, heads in (("num_query_heads", q), ("num_kv_heads", kv)):
+        place.key = key
         _whole(heads)
     place.key = "head_dim" if not _fits(h) else "num_kv_heads" if q >= 0 else "num_query_heads"
     _linear(d, (q + kv * 2) * h)
