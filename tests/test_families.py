@@ -55,6 +55,20 @@ def written(folder: Path, config: dict[str, Any]) -> str:
     return str(file)
 
 
+@pytest.mark.parametrize("key", ["block_configs", "per_layer_config", "num_transformer_layers"])
+def test_a_null_means_the_same_as_a_key_that_is_not_there(tmp_path: Path, key: str) -> None:
+    assert values({**DECI, key: None, "head_dim": None}) == values(DECI)
+    # A finding about one layer finds its place all the same.
+    wrong = {**DECI, key: None, "num_key_value_heads_per_layer": [4, 3, 1, 4]}
+    said = elmcfg.validate(written(tmp_path, wrong))
+    assert "ELM203" in {d.code for d in said}
+    layers = {"1": {"num_key_value_heads": 2}}
+    own = {"1": {"num_key_value_heads": 2, "head_dim": None, "intermediate_size": None}}
+    assert values({**LLAMA, "per_layer_config": own}) == values(
+        {**LLAMA, "per_layer_config": layers}
+    )
+
+
 def test_decilm(run: Run, tmp_path: Path) -> None:
     shown = json.loads(run("show", written(tmp_path, DECI), "--format", "json").out)
     assert [layer["num_kv_heads"] for layer in shown["layers"]] == [4, 2, 1, 4]

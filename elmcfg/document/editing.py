@@ -69,7 +69,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A mapping gets a key with a scalar, behind another key of its own."""
+    """A mapping of JSON gets a key with a scalar, behind another key of its own."""
 
     loc: Loc
     value: Any
@@ -210,20 +210,14 @@ def _addition(document: Document, change: Append) -> list[Edit]:
 
 def _insertion(document: Document, change: Insert) -> list[Edit]:
     key, value = document.tree.keys.get(change.after), document.tree.values.get(change.after)
-    if key is None or value is None:
+    if key is None or value is None or document.format is not Format.JSON:
         return []
     before = document.lines.line(key.line)[: key.column - 1]
     newline = "\r\n" if "\r\n" in document.text else "\n"
-    name = str(change.loc[-1])
-    if document.format is Format.JSON:
-        separator = ", " if before.strip() else f",{newline}{before}"
-        text = f"{separator}{json.dumps(name)}: {scalar(change.value, document.format)}"
-        end = document.lines.offset(value.end_line, value.end_column)
-        return [Edit(end, end, text)]
-    if before.strip():
-        return []  # a flow mapping of YAML
-    start = document.lines.offset(key.line, 1)
-    return [Edit(start, start, f"{before}{name}: {scalar(change.value, document.format)}{newline}")]
+    separator = ", " if before.strip() else f",{newline}{before}"
+    name = json.dumps(str(change.loc[-1]))
+    end = document.lines.offset(value.end_line, value.end_column)
+    return [Edit(end, end, f"{separator}{name}: {scalar(change.value, document.format)}")]
 
 
 def _dash(document: Document, span: Span) -> str | None:

@@ -69,9 +69,15 @@ class FamilyError(Exception):
 
 def family(data: Mapping[str, Any]) -> str | None:
     """Name of the other family that a file's keys are of, if they are."""
+    data = _without_nulls(data)
     if "num_transformer_layers" in data or not any(mark in data for mark in _MARKS):
         return None
     return str(data.get("model_type", "unknown"))
+
+
+def _without_nulls(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A null means the same as a key that is not there."""
+    return {key: value for key, value in data.items() if value is not None}
 
 
 def values(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,6 +86,7 @@ def values(data: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         FamilyError: If a key is missing or wrong, or something cannot be expressed.
     """
+    data = _without_nulls(data)
     name = family(data)
     if name not in _QK_NORM:
         raise FamilyError(
@@ -145,6 +152,7 @@ def place(data: Mapping[str, Any], loc: Loc) -> Loc:
         data: The file.
         loc: Path of the value among those of :func:`values`.
     """
+    data = _without_nulls(data)
     key, *rest = loc or ("",)
     key = str(key)
     if rest and "block_configs" in data and key in _IN_BLOCK:
@@ -198,6 +206,7 @@ def _layer(data: Mapping[str, Any], index: int, heads: int, d: int, head_dim: in
     at = ("per_layer_config", str(index))
     if not isinstance(own, Mapping):
         raise FamilyError(f"per_layer_config of layer {index} is no mapping of keys", *at)
+    own = _without_nulls(own)
     if own.get("head_dim", head_dim) != head_dim:
         message = f"layer {index} has a head_dim of its own, which cannot be expressed"
         raise FamilyError(message, *at, "head_dim")

@@ -38,7 +38,7 @@ _HF_REMEDIES = {
     "rope_freq_constant": "write it with a point or an exponent",
     "head_dim": "add num_query_heads, with any value: it is computed again from the recipe",
 }
-_MEND = "mend the errors reported here; {} will not report them"
+_MEND = "mend the errors reported here"
 # Where an entry is not in the file, what stands for it there.
 _STANDS_FOR: Mapping[str, tuple[str, ...]] = {
     "num_query_heads": ("qkv_multipliers", "num_gqa_groups"),
@@ -145,6 +145,11 @@ def _noted(verdict: Verdict) -> str:
     return f"{verdict.target}: {'; '.join(verdict.notes)}"
 
 
+def _mending(verdict: Verdict) -> str:
+    silent = verdict.outcome is Outcome.ANOTHER
+    return f"{_MEND}; {verdict.target} will not report them" if silent else _MEND
+
+
 def _help(verdict: Verdict) -> str:
     remedy = _REMEDIES[verdict.target]
     if verdict.target == "hf":
@@ -159,7 +164,7 @@ def _violation(verdict: Verdict, given: Values, *, broken: bool) -> Violation:
         _CODES[verdict.outcome],
         _place(verdict.loc, given),
         f"{name} {what}{verdict.message}",
-        _MEND.format(name) if broken else _help(verdict),
+        _mending(verdict) if broken else _help(verdict),
         label=name if verdict.layer is None else f"{name}: layer {verdict.layer}",
     )
 

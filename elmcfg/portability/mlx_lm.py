@@ -150,7 +150,12 @@ def _layer(values: Values, i: int, d: int, h: int, place: _Place) -> Layer:
     h**-0.5  # of zero, of text
     for key, heads in (("num_query_heads", q), ("num_kv_heads", kv)):
         place.key = key
-        _whole(heads)
+        _number(heads)
+    (q + kv * 2) * h  # of a fraction and an integer of any length
+    for key, size in (("num_query_heads", q), ("num_kv_heads", kv), ("head_dim", h)):
+        place.key = key
+        if not isinstance(size, int):
+            raise TypeError(f"{size} is no whole number")
     place.key = "head_dim" if not _fits(h) else "num_kv_heads" if q >= 0 else "num_query_heads"
     _linear(d, (q + kv * 2) * h)
     place.key = "num_query_heads"
@@ -172,7 +177,8 @@ def _entry(values: Values, key: str, i: int, place: _Place) -> Any:
     try:
         return values[key][i]
     except IndexError:
-        raise IndexError(f"{key} has {len(values[key])} entries") from None
+        length = len(values[key])
+        raise IndexError(f"{key} has {length} entries, and none for layer {i}") from None
 
 
 def _width(multiplier: Any, d: int, divisor: Any, place: _Place) -> int:
