@@ -81,7 +81,7 @@ class Input:
     def read(self) -> Document:
         """The text and what it says."""
         if self.problem:
-            remedy = "what it leaves out is checked too"
+            remedy = "what it leaves out is checked too; mend it, or name the files to check"
             return unreadable(self.shown, self.problem, remedy, severity=Severity.WARNING)
         if self.path is None:
             return translated(_read_stdin(self.shown))
