@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "costs": {"geometry"},
     "folders": {"document"},
     "sources": {"diagnostics", "document", "folders", "formats"},
-    "settings": {"codes", "document"},
+    "settings": {"codes", "document", "folders"},
     "suppressions": {"codes", "diagnostics", "document", "settings"},
     "fixes": {"diagnostics", "document", "quick", "rules"},
     "checking": {
