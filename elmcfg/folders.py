@@ -29,8 +29,8 @@ MAX_IGNORE_BYTES = 2**20
 MAX_PATTERNS = 5_000
 """Most patterns that the ``.gitignore`` files of a folder may have together: every path is compared
 with all of them."""
-MAX_WILDCARDS = 8
-"""Most ``*`` of a pattern; of ``**`` a pattern may have three."""
+MAX_WILDCARDS, MAX_DOUBLE_STARS = 8, 3
+"""Most ``*`` of a pattern, and most ``**``."""
 
 _STAR = r"\[\^/\]\*"
 # A star and what must follow it, up to the next star of the same folder level.
@@ -159,22 +159,37 @@ class _IgnoreFiles:
                 f"{len(lines):,} patterns are too many: the .gitignore files of a folder may have "
                 f"{MAX_PATTERNS:,} together"
             )
-        wild = next((n for n in lines if n.count("*") > MAX_WILDCARDS or n.count("**") > 3), None)
-        if wild is not None:
-            return f"the pattern {wild[:80]!r} has more than {MAX_WILDCARDS} times * or 3 times **"
-        return ""
+        return next(filter(None, map(too_wild, lines)), "")
 
 
 @lru_cache(maxsize=MAX_PATTERNS)
 def _patterns(line: str) -> tuple[RegexPattern, ...]:
     """The pattern of a line; none where git passes it by, as a lone ``!``."""
-    from pathspec import GitIgnoreSpec  # only who has such a file pays for it
-
     try:
-        patterns = GitIgnoreSpec.from_lines([line]).patterns
+        return compiled(line)
     except ValueError:
         return ()
-    return tuple(map(_without_backtracking, patterns))
+
+
+def compiled(line: str) -> tuple[RegexPattern, ...]:
+    """Return the pattern of a line of a ``.gitignore``, which takes little time to match.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    from pathspec import GitIgnoreSpec  # only who has such a file pays for it
+
+    return tuple(map(_without_backtracking, GitIgnoreSpec.from_lines([line]).patterns))
+
+
+def too_wild(line: str) -> str:
+    """Return what is wrong with a pattern that has too many wildcards; empty where nothing is."""
+    if line.count("*") <= MAX_WILDCARDS and line.count("**") <= MAX_DOUBLE_STARS:
+        return ""
+    return (
+        f"the pattern {line[:80]!r} has more than {MAX_WILDCARDS} times * or "
+        f"{MAX_DOUBLE_STARS} times **"
+    )
 
 
 def _without_backtracking(pattern: RegexPattern) -> RegexPattern:

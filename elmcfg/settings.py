@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from elmcfg.codes import CODES
 from elmcfg.document import UnsuitableFileError, read_regular
+from elmcfg.folders import compiled, too_wild
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -236,6 +237,8 @@ def _from_flag(value: str) -> PerFileIgnore:
 
 
 def _per_file(pattern: str, codes: Iterable[str], folder: Path, where: str) -> PerFileIgnore:
+    if problem := too_wild(pattern):
+        raise SettingsError(f"{where}: {problem}")
     try:
         _spec(pattern)
     except ValueError:
@@ -249,7 +252,8 @@ def _per_file(pattern: str, codes: Iterable[str], folder: Path, where: str) -> P
 def _spec(pattern: str) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec  # only who ignores by file pays for it
 
-    return GitIgnoreSpec.from_lines([pattern])
+    patterns: tuple[Any, ...] = compiled(pattern)
+    return GitIgnoreSpec(patterns)
 
 
 def _matches(path: str, entry: PerFileIgnore) -> bool:

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "costs": {"geometry", "storage"},
     "folders": {"document"},
     "sources": {"diagnostics", "document", "folders", "formats", "geometry", "storage"},
-    "settings": {"codes", "document"},
+    "settings": {"codes", "document", "folders"},
     "suppressions": {"codes", "diagnostics", "document", "settings"},
     "fixes": {"diagnostics", "document", "quick", "rules", "schedule"},
     "checking": {

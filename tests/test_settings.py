@@ -140,3 +140,31 @@ def test_wrong_settings_are_a_call_gone_wrong(
 def test_wrong_flags(run: Run, folder: Path, flag: str, value: str) -> None:
     done = run("validate", flag, value, "sub/x.yaml")
     assert done.code == (1 if value == "ELM" else 2)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        (["*a" * 9], "has more than 8 times * or 3 times **"),
+        ([f"a{i}" for i in range(1_001)], "1,001 patterns are too many: at most 1,000"),
+    ],
+)
+def test_patterns_that_would_take_long_are_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patterns: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f'"{pattern}" = ["ELM4"]\n' for pattern in patterns)
+    Path("pyproject.toml").write_text(f"[tool.elmcfg.per-file-ignores]\n{rows}")
+    done = run("validate", "tiny")
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_eight_stars_take_no_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried one after another, the ways to cut this name are more than 10**12."""
+    monkeypatch.chdir(tmp_path)
+    name = "a" * 240 + ".yaml"
+    Path(name).write_text("num_transformer_layers: 2\n")
+    assert run("validate", "--per-file-ignores", "*a" * 8 + "b:ELM", name).code == 1
