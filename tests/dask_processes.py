@@ -72,6 +72,7 @@ class Processes:
         **environment: str,
     ) -> tuple[subprocess.Popen[bytes], str]:
         """Start a scheduler; the process and its address."""
+        # dask wants over 11 s for TCP.
         process, log = self.start(
             "scheduler", "--host", host, "--port", port, "--no-dashboard", inside=inside,
             DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="12s",

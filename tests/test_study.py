@@ -118,22 +118,28 @@ def estimated(run: Run, *arguments: str) -> dict[str, Any]:
     return shown
 
 
-def test_an_estimate_says_whose_speed_it_takes_and_gives_none_for_unknown_workers(run: Run) -> None:
-    example = str(ROOT / "docs/examples/study.yaml")
-    away = (example, "--scheduler", "tcp://10.0.0.1:8786")
+def test_an_estimate_says_whose_speed_it_takes_and_gives_none_for_unknown_workers(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "variants: [tiny, lws-18l-crown]\nmeasure: [proof, speed, training]\n"
+        "training: {learning_rate: [0.001, 0.01], seq_len: 64}\n"
+    )
+    away = (str(path), "--scheduler", "tcp://10.0.0.1:8786")
     unknown = estimated(run, *away)
     assert unknown["seconds"] is None is unknown["seconds_least"]
     assert "give --speed, such as 1TFLOPS, or a machine (m1, " in unknown["how"]
     told = run("study", *away, "--dry-run").out
     assert "estimated time: unknown" in told
-    # 6 proofs, 6 speeds and 36 trainings begin, a second each; NVIDIA says 989.4 TFLOP/s.
+    # 2 proofs, 2 speeds and 12 trainings begin, a second each; NVIDIA says 989.4 TFLOP/s.
     named = estimated(run, *away, "--speed", "h100")
-    assert named["seconds_least"] == pytest.approx(48 + named["flops"] / (0.4 * 989.4e12))
-    assert named["seconds"] == pytest.approx(48 + named["flops"] / (0.05 * 989.4e12))
-    here = estimated(run, example)
+    assert named["seconds_least"] == pytest.approx(16 + named["flops"] / (0.4 * 989.4e12))
+    assert named["seconds"] == pytest.approx(16 + named["flops"] / (0.05 * 989.4e12))
+    here = estimated(run, str(path))
     assert 0 < here["seconds_least"] < here["seconds"]
     assert "measured on this machine, " in here["how"]
-    done = run("study", example, "--dry-run", "--speed", "fast")
+    done = run("study", str(path), "--dry-run", "--speed", "fast")
     assert done.code == 2
     assert "engine.speed: 'fast' is not an amount such as 400GB/s or 14TFLOPS, or name" in done.err
 

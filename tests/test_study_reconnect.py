@@ -19,7 +19,7 @@ from distributed.batched import BatchedSend
 from distributed.comm.core import CommClosedError
 
 from elmcfg.linter import load
-from elmcfg.study import cluster
+from elmcfg.study import cluster, connection
 from elmcfg.study.cluster import Cluster, ClusterError
 from elmcfg.study.connection import Connection, Status
 from elmcfg.study.jobs import Job
@@ -60,6 +60,7 @@ def test_a_job_that_gets_lost_on_its_way_to_the_scheduler_is_given_again(
                 send(stream, message)
 
     monkeypatch.setattr(BatchedSend, "send", lossy)
+    monkeypatch.setattr(cluster, "UNKNOWN_SECONDS", 1.0)
     engine = Cluster(address)
     try:
         record = engine.submit(job(), 1).result(PATIENCE)
@@ -84,7 +85,7 @@ def test_a_result_that_the_client_never_hears_of_is_asked_for_again(
             lost.append(client)
 
     monkeypatch.setattr(Client, "_handle_key_in_memory", deaf)
-    monkeypatch.setattr(cluster, "LOST_SECONDS", 5.0)
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 2.0)
     engine = Cluster(address)
     try:
         record = engine.submit(job(), 1).result(PATIENCE)
@@ -202,6 +203,7 @@ def test_a_scheduler_that_stays_away_ends_the_study(
     monkeypatch.setattr(cluster, "LOST_SECONDS", 2.0)
     scheduler, address = dask.scheduler()
     engine = Cluster(address)
+    monkeypatch.setattr(connection, "_ANSWER_SECONDS", 0.5)
     try:
         answer = engine.submit(job(), 1)
         scheduler.send_signal(signal.SIGSTOP)
