@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elmcfg.document import open_regular
+
 if TYPE_CHECKING:
     from distributed import Client
     from distributed.security import Security
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
+_MAX_CERTIFICATE_BYTES = 2**20
 _SCHEMES = {"tcp": False, "tls": True, "ucx": False, "ws": False, "wss": True}
 """Protocols of dask between machines; whether each is encrypted."""
 
@@ -207,7 +210,7 @@ def _require_certificates(address: str, security: Security) -> None:
         if name is None or "\n" in name:  # The text itself, in place of a file's name.
             continue
         try:
-            with Path(name).open("rb"):
+            with open_regular(Path(name), _MAX_CERTIFICATE_BYTES):
                 pass
         except OSError as error:
             raise ClusterError(
