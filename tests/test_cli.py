@@ -297,6 +297,7 @@ class TestBuildAndRun:
         assert list(result) == [
             *("version", "config", "passed", "device", "dtype", "parameters", "checks"),
             *("peak_memory_bytes", "seconds", "estimated_memory_bytes", "plan"),
+            *("shapes_only", "weights"),
         ]
         assert result["passed"] is True
         assert result["parameters"] == {"predicted": 3_036_647_424, "counted": 3_036_647_424}
