@@ -11,6 +11,7 @@ import os
 import queue
 import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -37,7 +38,12 @@ class Channel:
 
 
 def open_channel() -> Channel:
-    """The channel of this process; from here on, standard output is standard error."""
+    """The channel of this process; from here on, standard output is standard error.
+
+    Temporary files go to the folder that :data:`SCRATCH` names. ``TMPDIR`` stays as it is: there MLX
+    keeps the kernels that it has compiled, for every process.
+    """
+    tempfile.tempdir = os.environ.get(SCRATCH) or tempfile.tempdir
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
     return channel

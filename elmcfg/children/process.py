@@ -151,7 +151,7 @@ class Process:
             self._scratch = tempfile.TemporaryDirectory(
                 prefix="elmcfg-", ignore_cleanup_errors=True
             )
-            scratch = {"TMPDIR": self._scratch.name, SCRATCH: self._scratch.name}
+            scratch = {SCRATCH: self._scratch.name}
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
