@@ -37,8 +37,11 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/pip
 demo: $(VENV)/.user ## build OpenELM-270M in MLX and prove it
 	$(BIN)/elmcfg build-and-run openelm-270m
 
+# Two tests at a time: most of them wait for a process of one thread. OpenBLAS's threads wait by
+# spinning, and those of two processes would take each other's core.
+test: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/.dev ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 # The distributions, and the sdist's tests with its sources away.
 AWAY := build/away

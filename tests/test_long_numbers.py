@@ -215,7 +215,7 @@ def test_in_python() -> None:
         elmcfg.cost(elmcfg.load("tiny"), context_length=10**400)
     with pytest.raises(ValueError, match="1e-36 to 1e36"):
         elmcfg.design(num_transformer_layers=4, model_dim=256, target_params=10**400)
-    with pytest.raises(ValueError, match="max_context_length .* at most 1,073,741,824"):
+    with pytest.raises(ValueError, match=r"max_context_length .* at most 1,073,741,824"):
         elmcfg.design(
             num_transformer_layers=4, model_dim=256, max_params=10**9, context_length=10**400
         )
