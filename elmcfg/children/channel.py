@@ -40,8 +40,8 @@ class Channel:
 def open_channel() -> Channel:
     """The channel of this process; from here on, standard output is standard error.
 
-    Temporary files go to the folder that :data:`SCRATCH` names. ``TMPDIR`` stays as it is: MLX keeps
-    the kernels that it has compiled there, for every process.
+    Temporary files go to the folder that :data:`SCRATCH` names. ``TMPDIR`` stays as it is: there
+    MLX keeps the kernels that it has compiled, for every process.
     """
     tempfile.tempdir = os.environ.get(SCRATCH) or tempfile.tempdir
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
