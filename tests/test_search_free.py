@@ -196,9 +196,10 @@ def test_a_limit_that_ends_the_search_is_told(run: Run) -> None:
 
 @needs_solver
 def test_ctrl_c_ends_the_solver_and_is_no_result() -> None:
-    arguments = ("scale", "--layers", "24", "--model-dim", "1536", "--head-dim", "32",
-                 "--free", "any", "--ffn-dim-divisor", "32", "--target-params", "300M",
-                 "--time-limit", "100000", "-q")  # fmt: skip
+    # One that is not solved within a minute on two cores.
+    arguments = ("scale", "--layers", "32", "--model-dim", "3072", "--head-dim", "32",
+                 "--free", "any", "--ffn-dim-divisor", "8", "--target-params", "1500M",
+                 "--max-kv-cache", "64MiB", "--time-limit", "100000", "-q")  # fmt: skip
     program = (
         "import elmcfg.search.free as free\n"
         "begin = free._Solver.minimise\n"
