@@ -1,6 +1,7 @@
 """Fixtures: the command line run in this process; processes that end with their test."""
 
 import io
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,16 @@ from elmcfg.cli import main
 # Before any test module imports MLX, which else keeps its own BLAS: numbers are compared with those
 # of child processes, which have this one.
 load_blas()
+
+# A job in the background ignores Ctrl-C, one under nohup that the terminal goes, and so would every
+# process that a test starts.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # CI machines differ in speed by an order of magnitude; a deadline would test the machine.
 settings.register_profile("elmcfg", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -319,8 +319,6 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "elmcfg", "build-and-run", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
-        # A job in the background ignores Ctrl-C, and so would all that it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 

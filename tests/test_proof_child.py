@@ -230,8 +230,6 @@ with broken(sys.argv[1]) as child:
         parent = subprocess.Popen(
             [sys.executable, "-c", program, action.format(file=str(file))],
             stderr=subprocess.DEVNULL,
-            # A job in the background ignores Ctrl-C, and so would all that it starts.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert eventually(lambda: file.exists() and file.read_text().strip())
         group, made = file.read_text().split()

@@ -108,7 +108,7 @@ def test_ctrl_c_ends_a_study_that_waits_for_its_scheduler(dask: Processes, tmp_p
     kept = proofs(tmp_path)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.splitlines() == [
         f"elmcfg: interrupted; what is done is kept: go on with -o {tmp_path / 'out'} --resume"
     ]

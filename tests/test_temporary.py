@@ -206,7 +206,6 @@ def test_an_export_that_is_ended_leaves_nothing_for_long(
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == b"written\n"
