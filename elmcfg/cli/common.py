@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from elmcfg.costs import STORED, as_run
 from elmcfg.linter import check
 from elmcfg.render import frames
 from elmcfg.render.style import BREAK, Style, wants_colour
@@ -123,6 +122,8 @@ def document_argument(source: str) -> tuple[Config, Document]:
 
 def dtype_options(function: Function) -> Function:
     """``--weight-dtype`` and ``--cache-dtype``: what costs count weights and KV cache in."""
+    from elmcfg.costs import STORED  # which the commands that count nothing do without
+
     kinds = click.Choice(STORED)
     cache = click.option(
         "--cache-dtype", type=kinds, help="Count the KV cache in this.  [default: 2-byte dtype]"
@@ -137,7 +138,9 @@ def dtype_options(function: Function) -> Function:
 
 
 def costs_arguments(sources: Sequence[str], **assumed: Any) -> tuple[list[Config], list[Cost]]:
-    """Return the configs that arguments name and their costs, as :func:`as_run` takes them."""
+    """Return the configs that arguments name and their costs, as :func:`elmcfg.costs.as_run` takes them."""
+    from elmcfg.costs import as_run
+
     configs, spent = [], []
     for source in sources:
         config, document = document_argument(source)
