@@ -138,7 +138,7 @@ def dtype_options(function: Function) -> Function:
 
 
 def costs_arguments(sources: Sequence[str], **assumed: Any) -> tuple[list[Config], list[Cost]]:
-    """Return the configs that arguments name and their costs, as :func:`elmcfg.costs.as_run` takes them."""
+    """Return the configs that arguments name, and what each costs as it is stored."""
     from elmcfg.costs import as_run
 
     configs, spent = [], []
