@@ -261,7 +261,7 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _dtypes(draft: Draft, tensors: Mapping[str, Entry]) -> Iterator[Violation]:
-    """The type of the values: that of the file, or any that programs compute with.
+    """Return the type of the values: that of the file, or any that programs compute with.
 
     Packed words have none of their own.
     """

@@ -151,7 +151,7 @@ def layer_cost(
     storage: Storage = _BFLOAT16,
     head_bytes: int | None = None,
 ) -> LayerCost:
-    """Costs of one layer, with its weights in a form of storage.
+    """Return the costs of one layer, with its weights in a form of storage.
 
     With D channels, H channels per head, Q query heads, K KV heads and F feed-forward channels:
     attention is ``(Q + 2K) * H * D`` for the fused QKV projection and ``Q * H * D`` for the output;
@@ -204,7 +204,7 @@ def cost(
     weight_dtype: str | Storage | None = None,
     cache_dtype: str | None = None,
 ) -> Cost:
-    """All costs of a config, in closed form.
+    """Return all costs of a config, in closed form.
 
     Args:
         config: A valid config.

@@ -20,19 +20,19 @@ MIN_ROPE_BASE = 1e-29  # below it the angles of RoPE, up to MAX_SIZE / base, are
 
 
 def _one_point(value: Any) -> Any:
-    """CoreNet and the hub's code take a plain number for "every layer the same"."""
+    """Take a plain number for "every layer the same", as CoreNet and the hub's code do."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return (value,)
     return value
 
 
 def _whole_where_possible(value: float) -> int | float:
-    """The released configs write 10000, not 10000.0; no program takes an integer of any length."""
+    """Write 10000, not 10000.0, as the released configs do; a long integer stays a float."""
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _writable(value: str) -> str:
-    """JSON's escapes can make lone surrogates, which no file can hold."""
+    """Refuse lone surrogates, which JSON's escapes can make and no file can hold."""
     if any("\ud800" <= char <= "\udfff" for char in value):
         raise PydanticCustomError("string_unicode", "Input should be valid Unicode text")
     return value

@@ -7,7 +7,6 @@ hide a bad list.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from elmcfg.invariants import violations_of
 from elmcfg.rules import advice
 from elmcfg.rules.draft import HEAD_LISTS, MULTIPLIER_LISTS, Draft, present
 from elmcfg.rules.unknown_key import COUNTERPARTS, WITHOUT_EFFECT, help_for, near
+from elmcfg.rules.wording import shown
 
 # Keys that other programs put into a config.json and that say nothing about the shape.
 _FOREIGN_KEYS = frozenset(
@@ -119,7 +119,7 @@ def _foreign_keys(values: Mapping[str, Any]) -> list[tuple[Violation, Severity]]
     warned = {violation.loc[0] for violation, _ in found}
     other = [key for key in unknown if key not in warned]
     if other:
-        names = ", ".join(_shown(key).strip('"') for key in other)
+        names = ", ".join(shown(key).strip('"') for key in other)
         found.append((_foreign(other[0], names), Severity.INFO))
     return found
 
@@ -159,7 +159,7 @@ def _usable(values: Mapping[str, Any], errors: Iterable[ErrorDetails]) -> dict[s
 
 def _unknown(key: str, meant: Sequence[str], loc: Loc) -> Violation:
     remedy = f"did you mean {' or '.join(meant)}?" if meant else "remove it, or check its spelling"
-    return Violation("ELM102", loc, f"unknown key {_shown(key)}", remedy)
+    return Violation("ELM102", loc, f"unknown key {shown(key)}", remedy)
 
 
 def _unknown_in(values: Mapping[str, Any], loc: Loc) -> Violation:
@@ -167,7 +167,7 @@ def _unknown_in(values: Mapping[str, Any], loc: Loc) -> Violation:
     key, holder = str(loc[-1]), value_at(values, loc[:-1]) or {}
     if loc[:-1] == () and (key in COUNTERPARTS or key in WITHOUT_EFFECT):
         remedy = help_for(key, values, _DEFAULTS) or "remove it"
-        return Violation("ELM102", loc, f"unknown key {_shown(key)}", remedy)
+        return Violation("ELM102", loc, f"unknown key {shown(key)}", remedy)
     known = Schedule.model_fields if len(loc) > 1 else Config.model_fields
     return _unknown(key, near(key, known, holder), loc)
 
@@ -182,7 +182,7 @@ def _foreign(first: str, names: str) -> Violation:
 
 
 def _field_violation(error: ErrorDetails, values: Mapping[str, Any]) -> Violation:
-    """A field error of Pydantic in the field's own terms."""
+    """Return a field error of Pydantic in the field's own terms."""
     loc: Loc = error["loc"]
     kind, value, limits = error["type"], error["input"], error.get("ctx", {})
     key = str(loc[0]) if loc else ""
@@ -199,7 +199,7 @@ def _field_violation(error: ErrorDetails, values: Mapping[str, Any]) -> Violatio
         )
     if kind in ("extra_forbidden", "invalid_key"):
         return _unknown_in(values, loc)
-    said = f"{where} is {_shown(value)}"
+    said = f"{where} is {shown(value)}"
     if kind == "literal_error":
         return Violation(
             "ELM104",
@@ -258,12 +258,3 @@ def _type_remedy(kind: str, value: Any) -> str:
     if kind == "tuple_type":
         return "write a list with one entry per layer"
     return ""
-
-
-def _shown(value: Any) -> str:
-    """A value as JSON would have it, in at most 40 characters."""
-    try:
-        text = json.dumps(value, ensure_ascii=True, default=str)
-    except (ValueError, RecursionError):
-        text = type(value).__name__
-    return text if len(text) <= 40 else text[:37] + "..."

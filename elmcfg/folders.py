@@ -102,7 +102,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _outer_rules(folder: str, ignore: _IgnoreFiles) -> _Rules:
-    """The rules of the folders above, as far up as the repository goes.
+    """Return the rules of the folders above, as far up as the repository goes.
 
     A folder that they leave out, yet the user has named, is taken without them.
     """
@@ -164,7 +164,7 @@ class _IgnoreFiles:
 
 @lru_cache(maxsize=MAX_PATTERNS)
 def _patterns(line: str) -> tuple[RegexPattern, ...]:
-    """The pattern of a line; none where git passes it by, as a lone ``!``."""
+    """Return the pattern of a line; none where git passes it by, as a lone ``!``."""
     try:
         return compiled(line)
     except ValueError:

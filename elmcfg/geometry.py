@@ -184,7 +184,7 @@ class Geometry:
         return all(layer.num_query_heads and layer.ffn_dim for layer in self.layers)
 
     def matrices(self) -> dict[str, tuple[int, int]]:
-        """Rows and columns of every matrix, by the name of its module; also of layers with gaps."""
+        """Return rows and columns of every matrix by its module's name, gaps in layers or not."""
         d = self.model_dim
         found = {"transformer.token_embeddings": (self.vocab_size, d)}
         for layer in self.layers:

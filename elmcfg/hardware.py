@@ -152,7 +152,7 @@ def roofline(
 
 
 def of_model(machine: Machine, config: Config, cost: Cost) -> Roofline:
-    """Bounds for one sequence as long as the cost's context, in the dtypes of the cost.
+    """Return bounds for one sequence as long as the cost's context, in the dtypes of the cost.
 
     An input table that is not the output head as well is not read whole, and so not counted.
     """

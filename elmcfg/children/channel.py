@@ -38,7 +38,7 @@ class Channel:
 
 
 def open_channel() -> Channel:
-    """The channel of this process; from here on, standard output is standard error.
+    """Return the channel of this process; from here on, standard output is standard error.
 
     Temporary files go to the folder that :data:`SCRATCH` names. ``TMPDIR`` stays as it is: there
     MLX keeps the kernels that it has compiled, for every process.

@@ -121,7 +121,7 @@ def document_argument(source: str) -> tuple[Config, Document]:
 
 
 def dtype_options(function: Function) -> Function:
-    """``--weight-dtype`` and ``--cache-dtype``: what costs count weights and KV cache in."""
+    """Add ``--weight-dtype`` and ``--cache-dtype``, in which costs count weights and KV cache."""
     from elmcfg.costs import STORED  # which the commands that count nothing do without
 
     kinds = click.Choice(STORED)

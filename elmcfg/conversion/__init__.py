@@ -179,7 +179,7 @@ def _folder(
 
 
 def _tokenizer(checkpoint: Path | None, options: Options, config: Config) -> tuple[Path, ...]:
-    """The files of the tokenizer that is asked for, or else of the one beside the weights."""
+    """Return the files of the tokenizer that is named, or else of the one beside the weights."""
     from elmcfg.conversion import hub
 
     if options.tokenizer is not None:

@@ -181,7 +181,7 @@ def _write_tokenizer(place: Path, config: Config, files: tuple[Path, ...]) -> No
 def tokenizer_files(
     given: Path, *, needed: bool = True, vocab_size: int | None = None
 ) -> tuple[Path, ...]:
-    """The files of a tokenizer: one in a single file, or those in a folder.
+    """Return the files of a tokenizer: one in a single file, or those in a folder.
 
     Args:
         given: The file, whatever it is called, or the folder.

@@ -11,7 +11,7 @@ _OURS, _THEIRS = ("share_input_output_layers",), ("tie_word_embeddings",)
 
 
 def other_key(document: Document, found: Diagnostic) -> Fix | None:
-    """The key of transformers says what share_input_output_layers says.
+    """Let the key of transformers say what share_input_output_layers says.
 
     Safe where the file gives that key alone, or where transformers builds the same model either
     way. Unsafe where the file says both: the one that was meant may be the other.

@@ -76,7 +76,7 @@ def family(data: Mapping[str, Any]) -> str | None:
 
 
 def _without_nulls(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A null means the same as a key that is not there."""
+    """Leave out nulls, which mean the same as keys that are not there."""
     return {key: value for key, value in data.items() if value is not None}
 
 
@@ -291,7 +291,7 @@ def _count(value: Any, name: str, *loc: str | int) -> int:
 
 
 def _shown(value: Any) -> str:
-    """A value in at most 40 characters: a file may say anything."""
+    """Return a value in at most 40 characters: a file may say anything."""
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
 

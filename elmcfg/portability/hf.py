@@ -57,7 +57,7 @@ _LARGEST_INTEGER = 2**64 - 1
 
 
 def notes(values: Values) -> list[str]:
-    """What is worth knowing about the model that it builds, beside its shapes."""
+    """Return what is worth knowing about the model that it builds, beside its shapes."""
     context = values.get("max_context_length", 2048)
     if context**2 < _LARGE_MASK:
         return []

@@ -9,7 +9,6 @@ with MLX's rules for sizes, so that of several errors the one is named that come
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from elmcfg.portability.verdict import (
     Values,
 )
 from elmcfg.roundings import single
+from elmcfg.rules.wording import shown
 
 _REQUIRED = (
     "head_dim",
@@ -100,7 +100,7 @@ def _class(values: Values, place: _Place) -> None:
         raise ValueError(f"model type {kind} is not supported")
     if kind != "openelm":
         raise RefusesError(
-            f"reads it as a model of the type {_shown(kind)}, not as an OpenELM", ("model_type",)
+            f"reads it as a model of the type {shown(kind)}, not as an OpenELM", ("model_type",)
         )
 
 
@@ -182,7 +182,7 @@ def _entry(values: Values, key: str, i: int, place: _Place) -> Any:
 
 
 def _width(multiplier: Any, d: int, divisor: Any, place: _Place) -> int:
-    """The program's ``make_divisible``, which takes any number: zero and less give one divisor."""
+    """Round as the program does, which takes any number: zero and less give one divisor."""
     place.key = "ffn_dim_divisor"
     _number(divisor)
     place.key = "ffn_multipliers"
@@ -233,7 +233,7 @@ def _forward(values: Values, built: Built, place: _Place) -> None:
 
 
 def departures(values: Values, built: Built) -> Iterator[tuple[str, int | None, Loc]]:
-    """In what a model is not what a broken file says, although it was built from it."""
+    """Yield in what a model is not what a broken file says, although it was built from it."""
     n = len(built.layers)
     for key in _LISTS:
         length = len(values[key])
@@ -251,7 +251,7 @@ def departures(values: Values, built: Built) -> Iterator[tuple[str, int | None, 
     for key in _SWITCHES:
         value = values.get(key, True)
         if value not in (0, 1):
-            yield f"it takes {key}: {_shown(value)} as {_shown(bool(value))}", None, (key,)
+            yield f"it takes {key}: {shown(value)} as {shown(bool(value))}", None, (key,)
     if values.get("ffn_with_glu", True) in (None, 0):
         yield "it has a gated feed-forward", 0, ("ffn_with_glu",)
     for clause, key in built.faults:
@@ -259,7 +259,7 @@ def departures(values: Values, built: Built) -> Iterator[tuple[str, int | None, 
 
 
 def _faults(values: Values, h: Any, eps: float) -> tuple[tuple[str, str], ...]:
-    """What makes every logit NaN: an epsilon that is NaN, angles of RoPE that are no numbers."""
+    """Return what makes every logit NaN: an epsilon that is NaN, angles that are no numbers."""
     base = values.get("rope_freq_constant", RELEASED_ROPE_BASE)
     found = [] if _has_angles(base, h) else ["rope_freq_constant"]
     if eps != eps:  # NaN; an integer of any length may stand here
@@ -312,17 +312,11 @@ def _fits(size: Any) -> bool:
 
 def _whole(value: Any) -> None:
     if not isinstance(value, int):
-        raise TypeError(f"{_shown(value)} is no whole number")
+        raise TypeError(f"{shown(value)} is no whole number")
     if abs(value) >= 2**63:
         raise TypeError("it is outside of 64 bits")
 
 
 def _number(value: Any) -> None:
     if not isinstance(value, int | float):
-        raise TypeError(f"{_shown(value)} is no number")
-
-
-def _shown(value: Any) -> str:
-    """A value as JSON has it, in at most 40 characters."""
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+        raise TypeError(f"{shown(value)} is no number")

@@ -136,7 +136,7 @@ _SWITCHES: dict[str, tuple[int | None, str, str]] = {
 
 
 def _zeros(layer: Layer) -> str:
-    """What follows from query heads that are fewer than the KV heads, if a program takes them."""
+    """Return what follows from fewer query heads than KV heads, if a program takes them."""
     fewer = layer.num_query_heads < layer.num_kv_heads
     return "; they are fewer than its KV heads, and its attention gives zeros" if fewer else ""
 

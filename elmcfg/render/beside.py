@@ -93,7 +93,7 @@ def machines() -> str:
 
 
 def roofline(name: str, bound: Roofline, spent: Cost, style: Style, width: int) -> str:
-    """Bounds of time on a machine, for which dtypes, and that they are bounds."""
+    """Return bounds of time on a machine, for which dtypes, and that they are bounds."""
     m = bound.machine
     dtypes = f"weights {spent.weight_dtype.partition(',')[0]}, KV cache {spent.cache_dtype}"
     lines = [

@@ -206,7 +206,7 @@ def proof(
 
 
 def _tolerance(now: Fraction, least: Fraction | None) -> str:
-    """What the tolerance of the targets would have to be."""
+    """Return what the tolerance of the targets would have to be."""
     line = f"  --tolerance {percent(now)} of the target: "
     if least is None:
         return line + "a greater one does not help"

@@ -70,7 +70,7 @@ def shown(config: Config, shape: Geometry, cost: Cost) -> dict[str, Any]:
 
 
 def proof(config: Config, report: Report, unused: Path | None) -> dict[str, Any]:
-    """What ``build-and-run`` found.
+    """Return what ``build-and-run`` has measured.
 
     Args:
         config: Of the model.

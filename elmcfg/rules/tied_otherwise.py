@@ -33,7 +33,7 @@ PAGE = Page(
 
 
 def check(draft: Draft) -> Iterator[Violation]:
-    """The keys of transformers and of OpenELM agree on the output head."""
+    """Check that the keys of transformers and of OpenELM agree on the output head."""
     shared, tied = draft.values.get("share_input_output_layers"), draft.ties_in_transformers
     if tied is None or (shared is None and "share_input_output_layers" in draft.values):
         return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 _IRREGULAR = {"entry": "entries", "query": "queries", "vocabulary": "vocabularies"}
 
 
@@ -23,3 +26,12 @@ def others(number: int) -> str:
 def number(value: float) -> str:
     """A multiplier as one would write it."""
     return f"{value:.6g}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as JSON would have it, in at most 40 characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=True, default=str)
+    except (ValueError, RecursionError):
+        text = type(value).__name__
+    return text if len(text) <= 40 else text[:37] + "..."
