@@ -175,8 +175,8 @@ def _installed(distribution: str, pattern: str) -> Iterator[Path]:
     from importlib import metadata
 
     folders = [entry for entry in sys.path if not _is_here(entry)]
-    for found in metadata.distributions(name=distribution, path=folders):
-        for file in sorted(found.files or ()):
+    for package in metadata.distributions(name=distribution, path=folders):
+        for file in sorted(package.files or ()):
             path = Path(str(file.locate()))
             if file.match(pattern) and path.is_file():
                 yield path

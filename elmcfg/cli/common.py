@@ -141,16 +141,16 @@ def costs_arguments(sources: Sequence[str], **assumed: Any) -> tuple[list[Config
     """Return the configs that arguments name, and what each costs as it is stored."""
     from elmcfg.costs import as_run
 
-    configs, spent = [], []
+    configs, costs = [], []
     for source in sources:
         config, document = document_argument(source)
         try:
-            held = stored(source, document, config)
-            spent.append(as_run(config, stored=held, **assumed))
+            storage = stored(source, document, config)
+            costs.append(as_run(config, stored=storage, **assumed))
         except ValueError as error:
             fail(f"{source}: {error}", 2)
         configs.append(config)
-    return configs, spent
+    return configs, costs
 
 
 def assumptions(config: Config, document: Document) -> str:

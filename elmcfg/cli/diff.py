@@ -49,12 +49,12 @@ def command(first: str, second: str, format_: str, **assumed: Any) -> None:
     """
     (a, read_a), (b, read_b) = document_argument(first), document_argument(second)
     unknown = {*read_a.assumed, *read_b.assumed}
-    held = stored(first, read_a, a), stored(second, read_b, b)
+    storages = stored(first, read_a, a), stored(second, read_b, b)
     try:
-        found = compare(a, b, unknown=unknown, stored=held, **assumed)
+        result = compare(a, b, unknown=unknown, stored=storages, **assumed)
     except ValueError as error:
         fail(str(error), 2)
     if format_ == "json":
-        say(machine.text({"same": found.is_empty, **dataclasses.asdict(found)}))
+        say(machine.text({"same": result.is_empty, **dataclasses.asdict(result)}))
     else:
-        say(beside.comparison(found, (first, second), out_style()))
+        say(beside.comparison(result, (first, second), out_style()))
